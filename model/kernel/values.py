@@ -1,0 +1,241 @@
+"""The map inside worlds: persistent, iterated in key order, hashed incrementally, diffed cheaply.
+
+A write copies one small dict. Up to `_SMALL` entries that is the whole map; beyond, entries are
+spread over `_BUCKETS` dicts, so that a write stays below two microseconds at thousands of entries.
+The bucket of a key depends on the process's string hash; nothing that is observable does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar, overload
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+
+_SMALL = 48
+_BUCKETS = 64
+_KEYS_KEPT = 400  # above, copying the sorted keys at each new key costs more than a write
+_MASK = _BUCKETS - 1
+_MISSING: Any = object()
+
+
+class FrozenMap(Generic[K, V]):
+    """An immutable mapping from comparable keys (strings, integers or tuples of them) to values."""
+
+    __slots__ = ("_parts", "_size", "_hash", "_keys")
+    _parts: tuple[dict[K, V], ...]
+    _size: int
+    _hash: int | None
+    _keys: tuple[K, ...] | None
+
+    def __init__(self, entries: Iterable[tuple[K, V]] = ()) -> None:
+        data = dict(entries)
+        self._parts = (data,) if len(data) <= _SMALL else _spread(data)
+        self._size = len(data)
+        self._hash = None
+        self._keys = None
+
+    @classmethod
+    def _make(cls, parts: tuple[dict[K, V], ...], size: int, keys: tuple[K, ...] | None,
+              digest: int | None) -> FrozenMap[K, V]:
+        self = cls.__new__(cls)
+        self._parts = parts
+        self._size = size
+        self._keys = keys
+        self._hash = digest
+        return self
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, key: K) -> bool:
+        parts = self._parts
+        return key in (parts[0] if len(parts) == 1 else parts[hash(key) & _MASK])
+
+    def __getitem__(self, key: K) -> V:
+        parts = self._parts
+        return (parts[0] if len(parts) == 1 else parts[hash(key) & _MASK])[key]
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: D) -> V | D: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        """The value at `key`, else `default`."""
+        parts = self._parts
+        return (parts[0] if len(parts) == 1 else parts[hash(key) & _MASK]).get(key, default)
+
+    def keys(self) -> tuple[K, ...]:
+        """All keys in order; kept until the set of keys changes."""
+        keys = self._keys
+        if keys is None:
+            keys = self._keys = tuple(sorted(k for part in self._parts for k in part))  # type: ignore[type-var]  # keys are comparable by contract
+        return keys
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.keys())
+
+    def values(self) -> Iterator[V]:
+        """All values in the order of their keys."""
+        if len(self._parts) == 1:
+            part = self._parts[0]
+            return (part[key] for key in self.keys())
+        return (self[key] for key in self.keys())
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All entries in the order of their keys."""
+        return ((key, self[key]) for key in self.keys())
+
+    def set(self, key: K, value: V) -> FrozenMap[K, V]:
+        """The map with `value` at `key`; the same object when it stands there already."""
+        parts = self._parts
+        where = 0 if len(parts) == 1 else hash(key) & _MASK
+        part = parts[where]
+        old = part.get(key, _MISSING)
+        if old is value:
+            return self
+        changed = part.copy()
+        changed[key] = value
+        digest = self._hash
+        if digest is not None:
+            digest ^= hash((key, value))
+            if old is not _MISSING:
+                digest ^= hash((key, old))
+        if old is not _MISSING:
+            size, keys = self._size, self._keys
+        else:
+            size, keys = self._size + 1, _inserted(self._keys, key)
+            if size == _SMALL + 1 and len(parts) == 1:
+                return FrozenMap._make(_spread(changed), size, keys, digest)
+        if len(parts) == 1:
+            return FrozenMap._make((changed,), size, keys, digest)
+        return FrozenMap._make(parts[:where] + (changed,) + parts[where + 1:], size, keys, digest)
+
+    def drop(self, key: K) -> FrozenMap[K, V]:
+        """The map without `key`; the same object when it is not there."""
+        parts = self._parts
+        where = 0 if len(parts) == 1 else hash(key) & _MASK
+        part = parts[where]
+        if key not in part:
+            return self
+        changed = part.copy()
+        old = changed.pop(key)
+        digest = self._hash
+        if digest is not None:
+            digest ^= hash((key, old))
+        size, keys = self._size - 1, _removed(self._keys, key)
+        if len(parts) == 1:
+            return FrozenMap._make((changed,), size, keys, digest)
+        rest = parts[:where] + (changed,) + parts[where + 1:]
+        if size <= _SMALL:
+            rest = ({k: v for each in rest for k, v in each.items()},)
+        return FrozenMap._make(rest, size, keys, digest)
+
+    def update(self, entries: Iterable[tuple[K, V]]) -> FrozenMap[K, V]:
+        """The map with all `entries` set."""
+        result = self
+        for key, value in entries:
+            result = result.set(key, value)
+        return result
+
+    def diff(self, newer: FrozenMap[K, V]) -> list[tuple[K, V | None, V | None]]:
+        """What changed from here to `newer`: (key, old or None, new or None), in key order.
+
+        Costs one copied dict for maps that are a few writes apart, whatever their size. Values
+        that are the same object count as unchanged; others are compared.
+        """
+        if self is newer:
+            return []
+        mine, theirs = self._parts, newer._parts
+        if len(mine) != len(theirs):
+            mine, theirs = (_joined(mine),), (_joined(theirs),)
+        changes: list[tuple[K, V | None, V | None]] = []
+        for old, new in zip(mine, theirs, strict=True):
+            if old is new:
+                continue
+            added = 0
+            for key, value in new.items():
+                before = old.get(key, _MISSING)
+                if before is _MISSING:
+                    added += 1
+                    changes.append((key, None, value))
+                elif before is not value and before != value:
+                    changes.append((key, before, value))
+            if len(old) + added > len(new):
+                changes.extend((key, old[key], None) for key in old if key not in new)
+        if len(changes) > 1:
+            changes.sort(key=lambda change: change[0])  # type: ignore[arg-type, return-value]  # keys are comparable by contract
+        return changes
+
+    def __hash__(self) -> int:
+        digest = self._hash
+        if digest is None:
+            digest = 0
+            for part in self._parts:
+                for entry in part.items():
+                    digest ^= hash(entry)
+            self._hash = digest
+        return digest
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, FrozenMap):
+            return NotImplemented
+        if self._size != other._size:
+            return False
+        if self._hash is not None and other._hash is not None and self._hash != other._hash:
+            return False
+        mine, theirs = self._parts, other._parts
+        if len(mine) != len(theirs):
+            return _joined(mine) == _joined(theirs)
+        return all(a is b or a == b for a, b in zip(mine, theirs, strict=True))
+
+    def __repr__(self) -> str:
+        return "FrozenMap({" + ", ".join(f"{k!r}: {v!r}" for k, v in self.items()) + "})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenMap, (tuple(self.items()),)
+
+
+EMPTY: FrozenMap[Any, Any] = FrozenMap()
+
+
+def _spread(data: dict[K, V]) -> tuple[dict[K, V], ...]:
+    parts: tuple[dict[K, V], ...] = tuple({} for _ in range(_BUCKETS))
+    for key, value in data.items():
+        parts[hash(key) & _MASK][key] = value
+    return parts
+
+
+def _joined(parts: tuple[dict[K, V], ...]) -> dict[K, V]:
+    return parts[0] if len(parts) == 1 else {k: v for part in parts for k, v in part.items()}
+
+
+def _inserted(keys: tuple[K, ...] | None, key: K) -> tuple[K, ...] | None:
+    if keys is None or len(keys) > _KEYS_KEPT:
+        return None
+    at = bisect_left(keys, key)  # type: ignore[type-var]  # keys are comparable by contract
+    return keys[:at] + (key,) + keys[at:]
+
+
+def _removed(keys: tuple[K, ...] | None, key: K) -> tuple[K, ...] | None:
+    if keys is None or len(keys) > _KEYS_KEPT:
+        return None
+    at = bisect_left(keys, key)  # type: ignore[type-var]  # keys are comparable by contract
+    return keys[:at] + keys[at + 1:]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no blanks: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def stable_digest(text: str) -> str:
+    """A digest for files, the same in every process (16 hexadecimal digits)."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
