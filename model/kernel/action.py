@@ -1,4 +1,4 @@
-"""An action: who moves, how, with which scalars. The only thing a driver chooses and a trace stores."""
+"""An action: who moves, how, with which scalars. What a driver chooses and a trace stores."""
 
 from __future__ import annotations
 

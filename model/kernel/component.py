@@ -41,7 +41,7 @@ class Message(NamedTuple):
 class Io:
     """The effects of one step, collected and not performed. `now` is the component's own clock."""
 
-    __slots__ = ("now", "requests", "replies", "timers")
+    __slots__ = ("now", "replies", "requests", "timers")
 
     def __init__(self, now: int = 0) -> None:
         self.now = now
@@ -78,11 +78,13 @@ class Component(Generic[L]):
     `name` is unique in a system ("apiserver", "kubelet/node-1"). `host` is the machine it runs on:
     a crash of the machine stops all its components, a partition cuts them off from other hosts.
     Timers whose key starts with "idle:" are periodic upkeep (heartbeats, resyncs): a system in
-    which only such timers are left is called quiet.
+    which only such timers are left is called quiet. `servers` names the components it sends
+    requests to.
     """
 
     name: str
     host: str = "control-plane"
+    servers: tuple[str, ...] = ("apiserver",)
 
     def init(self, io: Io) -> L:
         """The local state at a cold start; may send the first request and arm timers."""

@@ -21,7 +21,7 @@ class InputError(Exception):
         return f"{head} ({self.fix})" if self.fix else head
 
 
-class InputErrors(InputError):
+class InputErrors(InputError):  # noqa: N818  # the plural is the point
     """Several faults found in one go; `errors` lists them in the order of the file."""
 
     def __init__(self, errors: tuple[InputError, ...]) -> None:

@@ -27,7 +27,7 @@ _MISSING: Any = object()
 class FrozenMap(Generic[K, V]):
     """An immutable mapping from comparable keys (strings, integers or tuples of them) to values."""
 
-    __slots__ = ("_parts", "_size", "_hash", "_keys")
+    __slots__ = ("_hash", "_keys", "_parts", "_size")
     _parts: tuple[dict[K, V], ...]
     _size: int
     _hash: int | None
@@ -74,7 +74,7 @@ class FrozenMap(Generic[K, V]):
         """All keys in order; kept until the set of keys changes."""
         keys = self._keys
         if keys is None:
-            keys = self._keys = tuple(sorted(k for part in self._parts for k in part))  # type: ignore[type-var]  # keys are comparable by contract
+            keys = self._keys = _sorted_keys(self._parts)
         return keys
 
     def __iter__(self) -> Iterator[K]:
@@ -114,7 +114,7 @@ class FrozenMap(Generic[K, V]):
                 return FrozenMap._make(_spread(changed), size, keys, digest)
         if len(parts) == 1:
             return FrozenMap._make((changed,), size, keys, digest)
-        return FrozenMap._make(parts[:where] + (changed,) + parts[where + 1:], size, keys, digest)
+        return FrozenMap._make((*parts[:where], changed, *parts[where + 1:]), size, keys, digest)
 
     def drop(self, key: K) -> FrozenMap[K, V]:
         """The map without `key`; the same object when it is not there."""
@@ -131,7 +131,7 @@ class FrozenMap(Generic[K, V]):
         size, keys = self._size - 1, _removed(self._keys, key)
         if len(parts) == 1:
             return FrozenMap._make((changed,), size, keys, digest)
-        rest = parts[:where] + (changed,) + parts[where + 1:]
+        rest = (*parts[:where], changed, *parts[where + 1:])
         if size <= _SMALL:
             rest = ({k: v for each in rest for k, v in each.items()},)
         return FrozenMap._make(rest, size, keys, digest)
@@ -169,7 +169,7 @@ class FrozenMap(Generic[K, V]):
             if len(old) + added > len(new):
                 changes.extend((key, old[key], None) for key in old if key not in new)
         if len(changes) > 1:
-            changes.sort(key=lambda change: change[0])  # type: ignore[arg-type, return-value]  # keys are comparable by contract
+            changes.sort(key=_key_of)
         return changes
 
     def __hash__(self) -> int:
@@ -217,17 +217,25 @@ def _joined(parts: tuple[dict[K, V], ...]) -> dict[K, V]:
     return parts[0] if len(parts) == 1 else {k: v for part in parts for k, v in part.items()}
 
 
-def _inserted(keys: tuple[K, ...] | None, key: K) -> tuple[K, ...] | None:
-    if keys is None or len(keys) > _KEYS_KEPT:
-        return None
-    at = bisect_left(keys, key)  # type: ignore[type-var]  # keys are comparable by contract
-    return keys[:at] + (key,) + keys[at:]
+def _key_of(change: tuple[Any, Any, Any]) -> Any:
+    return change[0]
 
 
-def _removed(keys: tuple[K, ...] | None, key: K) -> tuple[K, ...] | None:
+def _sorted_keys(parts: tuple[dict[Any, Any], ...]) -> tuple[Any, ...]:
+    return tuple(sorted(key for part in parts for key in part))
+
+
+def _inserted(keys: tuple[Any, ...] | None, key: Any) -> tuple[Any, ...] | None:
     if keys is None or len(keys) > _KEYS_KEPT:
         return None
-    at = bisect_left(keys, key)  # type: ignore[type-var]  # keys are comparable by contract
+    at = bisect_left(keys, key)
+    return (*keys[:at], key, *keys[at:])
+
+
+def _removed(keys: tuple[Any, ...] | None, key: Any) -> tuple[Any, ...] | None:
+    if keys is None or len(keys) > _KEYS_KEPT:
+        return None
+    at = bisect_left(keys, key)
     return keys[:at] + keys[at + 1:]
 
 
