@@ -12,7 +12,7 @@ to and from the logical clock, whose zero is 2016-07-01T00:00:00Z (the month of 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -182,9 +182,9 @@ __all__ = [
     "ServiceAccount", "ServicePort", "ServiceSpec", "ServiceStatus", "Subject", "Taint",
     "Toleration", "TopologySpreadConstraint", "Volume", "VolumeMount",
     "WeightedPodAffinityTerm", "annotation", "api_version_of", "canonical_json",
-    "controller_of", "freeze", "from_json", "key_of", "label", "micro_timestamp", "milliseconds", "owner_for",
-    "pairs", "put", "read", "reference_to", "resource_of", "rest_fields", "thaw", "timestamp",
-    "to_json", "with_annotations", "with_labels", "with_metadata", "with_resource_version",
+    "controller_of", "freeze", "from_json", "key_of", "label", "micro_timestamp", "milliseconds",
+    "owner_for", "pairs", "put", "read", "reference_to", "resource_of", "rest_fields", "thaw",
+    "timestamp", "to_json", "with_annotations", "with_labels", "with_metadata", "with_resource_version",
     "with_rest", "with_spec", "with_status", "write",
 ]
 
@@ -214,7 +214,7 @@ Object = (Pod | Binding | Eviction | DeleteOptions | ReplicationController | Rep
           | PriorityClass | Role | ClusterRole | RoleBinding | ClusterRoleBinding | Generic)
 O = TypeVar("O", bound=tuple[Any, ...])  # noqa: E741 - the usual name for an object
 
-EPOCH = datetime(2016, 7, 1, tzinfo=timezone.utc)
+EPOCH = datetime(2016, 7, 1, tzinfo=UTC)
 
 _RECORDS: dict[tuple[str, str], type] = {
     **{(r.api_version, r.kind): r.record for r in RESOURCES if r.record is not None},
