@@ -184,8 +184,8 @@ __all__ = [
     "WeightedPodAffinityTerm", "annotation", "api_version_of", "canonical_json",
     "controller_of", "freeze", "from_json", "key_of", "label", "micro_timestamp", "milliseconds",
     "owner_for", "pairs", "put", "read", "reference_to", "resource_of", "rest_fields", "thaw",
-    "timestamp", "to_json", "with_annotations", "with_labels", "with_metadata", "with_resource_version",
-    "with_rest", "with_spec", "with_status", "write",
+    "timestamp", "to_json", "with_annotations", "with_labels", "with_metadata",
+    "with_resource_version", "with_rest", "with_spec", "with_status", "write",
 ]
 
 

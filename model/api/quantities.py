@@ -55,8 +55,8 @@ def _scaled(number: int, power: int) -> int:
     if number == 0:
         return 0
     if power >= 0:
-        return min(number * 10 ** min(power, 40), _NANO_MAX)
-    return -(-number // 10 ** min(-power, 4000))
+        return min(number * int("1" + "0" * min(power, 40)), _NANO_MAX)
+    return -(-number // int("1" + "0" * min(-power, 4000)))
 
 
 def _likely(text: str) -> str:
