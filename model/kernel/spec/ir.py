@@ -2,7 +2,8 @@
 
 Nodes are frozen, comparable and hashable (positions in the source do not count), so that an engine
 finds common subexpressions by equality. Definitions are expanded and comparison chains are split
-before an engine sees them; every bound name is unique within its spec. Nothing here evaluates.
+before an engine sees them; no bound name hides another, and the expansions of one definition with
+the same arguments are equal. Nothing here evaluates.
 """
 
 from __future__ import annotations

@@ -47,6 +47,12 @@ class Numbered(int, metaclass=_IndexMeta):
     def __init_subclass__(cls, short: str = "") -> None:
         super().__init_subclass__()
 
+    def __add__(self, other: int) -> Any:
+        _never_run("+")
+
+    def __sub__(self, other: int) -> Any:
+        _never_run("-")
+
 
 class Between:
     """The bounds of an integer: `Annotated[int, Between(0, "ceiling")]`, both inclusive.
