@@ -169,7 +169,7 @@ def crashed(action: Action, fault: AssertionError) -> Violation:
 
 
 def heal(system: System, world: World) -> list[Action]:
-    """The actions after which no harm is left but dead machines: rejoin hosts, restart processes."""
+    """The actions after which the only harm left is dead machines."""
     healing = [Action("fault", "rejoin", (host,)) for host in world.isolated]
     healing.extend(Action(component.name, "restart")
                    for component, slot in zip(system.components, world.slots, strict=True)
