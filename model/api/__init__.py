@@ -1,0 +1,1 @@
+"""The nouns of the cluster: objects, requests and replies."""

@@ -1,0 +1,281 @@
+"""The nouns between the API server and etcd: requests, replies, key-values and events.
+
+They carry what etcd's v3 API carries (etcd.io/docs, "API reference"), with these differences:
+keys are text and values are opaque immutable objects, in place of bytes; one watch lives on one
+lane, so there are no watch ids: its `WatchReply`s stream back on the lane that carried `Watch`,
+and `CancelWatch` or `ProgressRequest` go out on that lane too. Every reply has the store's
+`revision` at the moment it was made (the header of etcd's replies). Not carried: nested
+transactions, sort orders and the cluster's member, authentication and maintenance calls, none of
+which an API server uses.
+
+Every noun ends with `kind`, so that tuples of different types never compare equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+Target = Literal["version", "create", "mod", "value", "lease"]
+Relation = Literal["=", "!=", "<", ">"]
+
+FROM_KEY = "\0"  # as range_end: all keys from `key` on
+OPERATIONS_MAX = 128  # operations and comparisons that one transaction may hold
+
+# Failure codes, and etcd's own texts for them.
+COMPACTED = "etcdserver: mvcc: required revision has been compacted"
+FUTURE_REVISION = "etcdserver: mvcc: required revision is a future revision"
+LEASE_NOT_FOUND = "etcdserver: requested lease not found"
+LEASE_EXISTS = "etcdserver: lease already exists"
+DUPLICATE_KEY = "etcdserver: duplicate key given in txn request"
+EMPTY_KEY = "etcdserver: key is not provided"
+TOO_MANY_OPERATIONS = "etcdserver: too many operations in txn request"
+
+
+def prefix_end(prefix: str) -> str:
+    """The `range_end` that makes [prefix, end) all keys that start with `prefix`.
+
+    The empty prefix gives FROM_KEY; ask for `Range(FROM_KEY, FROM_KEY)` then, since etcd refuses
+    an empty key.
+    """
+    if not prefix:
+        return FROM_KEY
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+class KeyValue(NamedTuple):
+    """A key as it stood at a revision. In a DELETE event only key and mod_revision are set."""
+
+    key: str
+    value: Any
+    create_revision: int
+    mod_revision: int
+    version: int  # writes since it was created; 1 for a new key
+    lease: int = 0
+    kind: str = "KeyValue"
+
+
+class Event(NamedTuple):
+    """One change of one key. `previous` is the key before it (None: absent, or not asked for)."""
+
+    type: Literal["PUT", "DELETE"]
+    kv: KeyValue
+    previous: KeyValue | None = None
+    kind: str = "Event"
+
+
+class Compare(NamedTuple):
+    """A condition of a transaction on one key; an absent key has 0 (value: None) everywhere.
+
+    Values are compared with "=" and "!=" only, since they are opaque; "value" on an absent key
+    is always false, as in etcd.
+    """
+
+    key: str
+    target: Target
+    relation: Relation
+    operand: Any
+    kind: str = "Compare"
+
+
+class Range(NamedTuple):
+    """Read `key`, or all keys in [key, range_end), at `revision` (0: now), at most `limit`."""
+
+    key: str
+    range_end: str = ""
+    revision: int = 0
+    limit: int = 0
+    count_only: bool = False
+    keys_only: bool = False
+    kind: str = "Range"
+
+
+class Put(NamedTuple):
+    """Write one key. `previous` asks for what stood there before."""
+
+    key: str
+    value: Any
+    lease: int = 0
+    previous: bool = False
+    kind: str = "Put"
+
+
+class Delete(NamedTuple):
+    """Delete `key`, or all keys in [key, range_end)."""
+
+    key: str
+    range_end: str = ""
+    previous: bool = False
+    kind: str = "Delete"
+
+
+Operation = Range | Put | Delete
+
+
+class Txn(NamedTuple):
+    """If all `compares` hold do `success`, else `failure`, in order, under one revision."""
+
+    compares: tuple[Compare, ...]
+    success: tuple[Operation, ...]
+    failure: tuple[Operation, ...] = ()
+    kind: str = "Txn"
+
+
+class Watch(NamedTuple):
+    """Stream the events of `key` or [key, range_end) from `start_revision` on (0: from now on).
+
+    `previous` puts the value before each change into its event, `progress` asks for a notice now
+    and then when nothing happens, `filters` names event types to leave out.
+    """
+
+    key: str
+    range_end: str = ""
+    start_revision: int = 0
+    previous: bool = False
+    progress: bool = False
+    filters: tuple[Literal["PUT", "DELETE"], ...] = ()
+    kind: str = "Watch"
+
+
+class CancelWatch(NamedTuple):
+    """End the watch of this lane; answered by a WatchReply with `cancelled`."""
+
+    kind: str = "CancelWatch"
+
+
+class ProgressRequest(NamedTuple):
+    """Ask for a WatchReply without events; it comes when the watch has caught up."""
+
+    kind: str = "ProgressRequest"
+
+
+class LeaseGrant(NamedTuple):
+    """Ask for a lease of at least `ttl_s` seconds; id 0 lets etcd choose one."""
+
+    ttl_s: int
+    id: int = 0
+    kind: str = "LeaseGrant"
+
+
+class LeaseRevoke(NamedTuple):
+    """End a lease and delete its keys."""
+
+    id: int
+    kind: str = "LeaseRevoke"
+
+
+class LeaseKeepAlive(NamedTuple):
+    """Renew a lease; a reply with ttl_s 0 says that there is none such."""
+
+    id: int
+    kind: str = "LeaseKeepAlive"
+
+
+class LeaseTimeToLive(NamedTuple):
+    """Ask what is left of a lease, and for its keys."""
+
+    id: int
+    kind: str = "LeaseTimeToLive"
+
+
+class Compact(NamedTuple):
+    """Forget all history before `revision`."""
+
+    revision: int
+    kind: str = "Compact"
+
+
+class Snapshot(NamedTuple):
+    """Ask for the whole store as a value."""
+
+    kind: str = "Snapshot"
+
+
+Request = (Range | Put | Delete | Txn | Watch | CancelWatch | ProgressRequest | LeaseGrant
+           | LeaseRevoke | LeaseKeepAlive | LeaseTimeToLive | Compact | Snapshot)
+
+
+class RangeReply(NamedTuple):
+    """`count` is the number of keys in the range whatever the limit; `more`: the limit cut."""
+
+    revision: int
+    kvs: tuple[KeyValue, ...]
+    count: int
+    more: bool = False
+    kind: str = "RangeReply"
+
+
+class PutReply(NamedTuple):
+    revision: int
+    previous: KeyValue | None = None
+    kind: str = "PutReply"
+
+
+class DeleteReply(NamedTuple):
+    revision: int
+    deleted: int
+    previous: tuple[KeyValue, ...] = ()
+    kind: str = "DeleteReply"
+
+
+class TxnReply(NamedTuple):
+    """`replies` answers the operations of the branch that was taken, in order."""
+
+    revision: int
+    succeeded: bool
+    replies: tuple[RangeReply | PutReply | DeleteReply, ...]
+    kind: str = "TxnReply"
+
+
+class WatchReply(NamedTuple):
+    """A step of a watch's stream: the acknowledgement (`created`), events, a notice, or the end.
+
+    Without any of them it is a progress notice: all events up to `revision` have been sent.
+    Events of one revision are never split. `cancelled` ends the stream; then `compact_revision`
+    other than 0 says that the next revision wanted has been compacted away, up to there.
+    """
+
+    revision: int
+    events: tuple[Event, ...] = ()
+    created: bool = False
+    cancelled: bool = False
+    compact_revision: int = 0
+    kind: str = "WatchReply"
+
+
+class LeaseReply(NamedTuple):
+    """Answers LeaseGrant, LeaseRevoke, LeaseKeepAlive and LeaseTimeToLive.
+
+    `ttl_s` is what the lease has left, `granted_ttl_s` what it was given (LeaseTimeToLive only).
+    """
+
+    revision: int
+    id: int
+    ttl_s: int = 0
+    granted_ttl_s: int = 0
+    keys: tuple[str, ...] = ()
+    kind: str = "LeaseReply"
+
+
+class CompactReply(NamedTuple):
+    revision: int
+    kind: str = "CompactReply"
+
+
+class SnapshotReply(NamedTuple):
+    """`snapshot` is opaque; only etcd's restore reads it."""
+
+    revision: int
+    snapshot: Any
+    kind: str = "SnapshotReply"
+
+
+class Failure(NamedTuple):
+    """The request changed nothing; `error` is one of the texts above."""
+
+    revision: int
+    error: str
+    kind: str = "Failure"
+
+
+Reply = (RangeReply | PutReply | DeleteReply | TxnReply | WatchReply | LeaseReply | CompactReply
+         | SnapshotReply | Failure)
