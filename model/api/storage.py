@@ -195,11 +195,11 @@ Request = (Range | Put | Delete | Txn | Watch | CancelWatch | ProgressRequest | 
 
 
 class RangeReply(NamedTuple):
-    """`count` is the number of keys in the range whatever the limit; `more`: the limit cut."""
+    """`total` is the number of keys in the range whatever the limit; `more`: the limit cut."""
 
     revision: int
     kvs: tuple[KeyValue, ...]
-    count: int
+    total: int
     more: bool = False
     kind: str = "RangeReply"
 
