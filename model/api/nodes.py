@@ -1,4 +1,7 @@
-"""Nodes and leases. Source: Kubernetes 1.32 API reference, core/v1 and coordination.k8s.io/v1."""
+"""Nodes, leases, measured use.
+
+Source: Kubernetes 1.32 API reference, core/v1, coordination.k8s.io/v1, metrics.k8s.io/v1beta1.
+"""
 
 from __future__ import annotations
 
@@ -83,4 +86,32 @@ class Lease(NamedTuple):
     kind: str = "Lease"
     metadata: Metadata = EMPTY_METADATA
     spec: LeaseSpec | None = None
+    rest: bytes = b""
+
+
+class NodeMetrics(NamedTuple):
+    """What a node used lately; `window` is a duration such as 15s."""
+
+    kind: str = "NodeMetrics"
+    metadata: Metadata = EMPTY_METADATA
+    timestamp: str | None = None
+    window: str | None = None
+    usage: Quantities | None = None
+    rest: bytes = b""
+
+
+class ContainerMetrics(NamedTuple):
+    name: str | None = None
+    usage: Quantities | None = None
+    rest: bytes = b""
+
+
+class PodMetrics(NamedTuple):
+    """What the containers of a pod used lately."""
+
+    kind: str = "PodMetrics"
+    metadata: Metadata = EMPTY_METADATA
+    timestamp: str | None = None
+    window: str | None = None
+    containers: tuple[ContainerMetrics, ...] | None = None
     rest: bytes = b""

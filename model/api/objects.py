@@ -57,13 +57,16 @@ from model.api.metadata import (
 )
 from model.api.nodes import (
     ContainerImage,
+    ContainerMetrics,
     Lease,
     LeaseSpec,
     Node,
     NodeAddress,
+    NodeMetrics,
     NodeSpec,
     NodeStatus,
     NodeSystemInfo,
+    PodMetrics,
     Taint,
 )
 from model.api.pods import (
@@ -160,32 +163,32 @@ from model.kernel.errors import InputError
 __all__ = [
     "BY_ALIAS", "BY_GROUP_RESOURCE", "BY_KIND", "BY_NAME", "BY_TYPE", "EMPTY_METADATA", "EPOCH",
     "RESOURCES", "AddressEntry", "Affinity", "Binding", "ClusterRole", "ClusterRoleBinding",
-    "Condition", "ConfigMap", "Container", "ContainerImage", "ContainerPort", "ContainerState",
-    "ContainerStateRunning", "ContainerStateTerminated", "ContainerStateWaiting",
+    "Condition", "ConfigMap", "Container", "ContainerImage", "ContainerMetrics", "ContainerPort",
+    "ContainerState", "ContainerStateRunning", "ContainerStateTerminated", "ContainerStateWaiting",
     "ContainerStatus", "DeleteOptions", "Deployment", "DeploymentSpec", "DeploymentStatus",
     "DeploymentStrategy", "EndpointAddress", "EndpointPort", "EndpointSubset", "Endpoints",
     "EnvVar", "Event", "EventSource", "Eviction", "FieldError", "Generic", "IntOrString", "Key",
     "LabelSelector", "LabelSelectorRequirement", "Lease", "LeaseSpec", "LimitRange",
     "LimitRangeItem", "LimitRangeSpec", "LoadBalancerIngress", "LoadBalancerStatus",
     "LocalObjectReference", "Metadata", "Namespace", "NamespaceSpec", "NamespaceStatus", "Node",
-    "NodeAddress", "NodeAffinity", "NodeSelector", "NodeSelectorRequirement",
+    "NodeAddress", "NodeAffinity", "NodeMetrics", "NodeSelector", "NodeSelectorRequirement",
     "NodeSelectorTerm", "NodeSpec", "NodeStatus", "NodeSystemInfo", "Object", "ObjectReference",
     "OwnerReference", "Pairs", "PersistentVolumeClaimVolumeSource", "Pod", "PodAffinity",
     "PodAffinityTerm", "PodDisruptionBudget", "PodDisruptionBudgetSpec",
-    "PodDisruptionBudgetStatus", "PodSchedulingGate", "PodSpec", "PodStatus",
-    "PodTemplateSpec", "PolicyRule", "Preconditions", "PreferredSchedulingTerm",
-    "PriorityClass", "Quantities", "ReplicaSet", "ReplicaSetSpec", "ReplicaStatus",
-    "ReplicationController", "ReplicationControllerSpec", "Resource", "ResourceQuota",
-    "ResourceQuotaSpec", "ResourceQuotaStatus", "ResourceRequirements", "Role", "RoleBinding",
-    "RoleRef", "RollingUpdateDeployment", "Scale", "ScaleSpec", "ScaleStatus", "ScopeSelector",
+    "PodDisruptionBudgetStatus", "PodMetrics", "PodSchedulingGate", "PodSpec", "PodStatus",
+    "PodTemplateSpec", "PolicyRule", "Preconditions", "PreferredSchedulingTerm", "PriorityClass",
+    "Quantities", "ReplicaSet", "ReplicaSetSpec", "ReplicaStatus", "ReplicationController",
+    "ReplicationControllerSpec", "Resource", "ResourceQuota", "ResourceQuotaSpec",
+    "ResourceQuotaStatus", "ResourceRequirements", "Role", "RoleBinding", "RoleRef",
+    "RollingUpdateDeployment", "Scale", "ScaleSpec", "ScaleStatus", "ScopeSelector",
     "ScopedResourceSelectorRequirement", "Secret", "SecretVolumeSource", "Service",
     "ServiceAccount", "ServicePort", "ServiceSpec", "ServiceStatus", "Subject", "Taint",
-    "Toleration", "TopologySpreadConstraint", "Volume", "VolumeMount",
-    "WeightedPodAffinityTerm", "annotation", "api_version_of", "canonical_json",
-    "controller_of", "freeze", "from_json", "key_of", "label", "micro_timestamp", "milliseconds",
-    "owner_for", "pairs", "put", "read", "reference_to", "resource_of", "rest_fields", "thaw",
-    "timestamp", "to_json", "with_annotations", "with_labels", "with_metadata",
-    "with_resource_version", "with_rest", "with_spec", "with_status", "write",
+    "Toleration", "TopologySpreadConstraint", "Volume", "VolumeMount", "WeightedPodAffinityTerm",
+    "annotation", "api_version_of", "canonical_json", "controller_of", "freeze", "from_json",
+    "key_of", "label", "micro_timestamp", "milliseconds", "owner_for", "pairs", "put", "read",
+    "reference_to", "resource_of", "rest_fields", "thaw", "timestamp", "to_json",
+    "with_annotations", "with_labels", "with_metadata", "with_resource_version", "with_rest",
+    "with_spec", "with_status", "write",
 ]
 
 
@@ -211,7 +214,8 @@ class Key(NamedTuple):
 Object = (Pod | Binding | Eviction | DeleteOptions | ReplicationController | ReplicaSet
           | Deployment | Scale | PodDisruptionBudget | Service | Endpoints | Node | Lease
           | Namespace | ServiceAccount | Secret | ConfigMap | ResourceQuota | LimitRange | Event
-          | PriorityClass | Role | ClusterRole | RoleBinding | ClusterRoleBinding | Generic)
+          | NodeMetrics | PodMetrics | PriorityClass | Role | ClusterRole | RoleBinding
+          | ClusterRoleBinding | Generic)
 O = TypeVar("O", bound=tuple[Any, ...])  # noqa: E741 - the usual name for an object
 
 EPOCH = datetime(2016, 7, 1, tzinfo=UTC)

@@ -128,6 +128,8 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("CSIStorageCapacity", "csistoragecapacities", _STORAGE, "v1", True),
     Resource("StorageClass", "storageclasses", _STORAGE, "v1", False, ("sc",)),
     Resource("VolumeAttachment", "volumeattachments", _STORAGE, "v1", False, (), None, _STATUS),
+    Resource("NodeMetrics", "nodes", "metrics.k8s.io", "v1beta1", False, (), nodes.NodeMetrics),
+    Resource("PodMetrics", "pods", "metrics.k8s.io", "v1beta1", True, (), nodes.PodMetrics),
 )
 
 SUBRESOURCE_RECORDS: dict[tuple[str, str], type] = {
