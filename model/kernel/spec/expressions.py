@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from model.kernel.spec import ir
 
@@ -38,10 +38,10 @@ class Declarations:
     types: dict[str, ast.expr] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
-    def fail(self, node: ast.AST | int, what: str, fix: str = "") -> NoReturn:
-        """Refuse the source at `node`."""
+    def fail(self, node: ast.AST | int, what: str, fix: str = "") -> ir.SpecError:
+        """The refusal of the source at `node`, to be raised."""
         line = node if isinstance(node, int) else getattr(node, "lineno", 0)
-        raise ir.SpecError(what, where=f"{self.file}:{line}", fix=fix)
+        return ir.SpecError(what, where=f"{self.file}:{line}", fix=fix)
 
     def member_type(self, name: str) -> ir.Type:
         """The type of a member of the index set `name`."""
@@ -123,10 +123,10 @@ class Translator:
         """The typed form of `node`; with `expected`, refused unless it fits that type."""
         translate = self._by_node.get(type(node))
         if translate is None:
-            self.fail(node, f"`{ast.unparse(node)}` is outside the spec language")
+            raise self.fail(node, f"`{ast.unparse(node)}` is outside the spec language")
         result = translate(node, context, expected)
         if expected is not None and not fits(expected, result.type):
-            self.fail(node, f"`{ast.unparse(node)}` is {describe(result.type)}, "
+            raise self.fail(node, f"`{ast.unparse(node)}` is {describe(result.type)}, "
                             f"not {describe(expected)}")
         return result
 
@@ -146,16 +146,16 @@ class Translator:
             return ir.Constant(ir.INT, node.lineno, value)
         if value is None:
             if not isinstance(expected, ir.MemberType):
-                self.fail(node, "None stands only where a member of an index set may")
+                raise self.fail(node, "None stands only where a member of an index set may")
             return ir.Constant(replace(expected, optional=True), node.lineno, None)
         if isinstance(value, str):
             if not isinstance(expected, ir.EnumType):
-                self.fail(node, f'the word "{value}" stands where '
+                raise self.fail(node, f'the word "{value}" stands where '
                                 f"{describe(expected) if expected else 'no word'} is expected")
             if value not in expected.values:
-                self.fail(node, f'"{value}" is not {describe(expected)}')
+                raise self.fail(node, f'"{value}" is not {describe(expected)}')
             return ir.Constant(expected, node.lineno, value)
-        self.fail(node, f"`{ast.unparse(node)}` is outside the spec language",
+        raise self.fail(node, f"`{ast.unparse(node)}` is outside the spec language",
                   "numbers are integers")
 
     def _name(self, node: ast.expr, context: Context, expected: ir.Type | None) -> ir.Expr:
@@ -163,13 +163,13 @@ class Translator:
         found = context.names.get(node.id)
         if found is None:
             known = node.id in self.declarations.constants or node.id in self.declarations.variables
-            self.fail(node, f"unknown name {node.id}", f"self.{node.id}" if known else "")
+            raise self.fail(node, f"unknown name {node.id}", f"self.{node.id}" if known else "")
         return found
 
     def _state(self, node: ast.expr, context: Context) -> bool:
         if isinstance(node, ast.Name) and node.id in context.states:
             return context.states[node.id]
-        self.fail(node, f"`{ast.unparse(node)}` is no state; only "
+        raise self.fail(node, f"`{ast.unparse(node)}` is no state; only "
                         f"{' and '.join(context.states)} can be read here")
 
     def _attribute(self, node: ast.expr, context: Context, expected: ir.Type | None) -> ir.Expr:
@@ -179,38 +179,38 @@ class Translator:
         if name in self.declarations.constants:
             return ir.Parameter(ir.INT, node.lineno, name)
         if name in self.declarations.definitions:
-            self.fail(node, f"{name} is a definition", f"call it: {ast.unparse(node)}(...)")
+            raise self.fail(node, f"{name} is a definition", f"call it: {ast.unparse(node)}(...)")
         variable = self._variable(node, name)
         if variable.keys:
-            self.fail(node, f"{name} is a map", f"read an entry: {name}[...]")
+            raise self.fail(node, f"{name} is a map", f"read an entry: {name}[...]")
         return ir.Read(variable.type, node.lineno, name, (), primed)
 
     def _variable(self, node: ast.AST, name: str) -> ir.Variable:
         variable = self.declarations.variables.get(name)
         if variable is None:
-            self.fail(node, f"unknown name {name}; variables are "
+            raise self.fail(node, f"unknown name {name}; variables are "
                             f"{', '.join(self.declarations.variables)}")
         return variable
 
     def entry(self, node: ast.Subscript, context: Context) -> ir.Read:
         """An entry of a map, `self.phase[p]`."""
         if not isinstance(node.value, ast.Attribute):
-            self.fail(node, f"`{ast.unparse(node)}` is no entry of a variable")
+            raise self.fail(node, f"`{ast.unparse(node)}` is no entry of a variable")
         primed = self._state(node.value.value, context)
         variable = self._variable(node, node.value.attr)
         given = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if len(given) != len(variable.keys):
-            self.fail(node, f"{variable.name} takes {len(variable.keys)} keys, not {len(given)}")
+            raise self.fail(node, f"{variable.name} takes {len(variable.keys)} keys, not {len(given)}")
         keys = []
         for each, index in zip(given, variable.keys, strict=True):
             key_type = self.declarations.member_type(index)
             key = self.expression(each, context, None if isinstance(key_type, ir.MemberType)
                                   else key_type)
             if isinstance(key.type, ir.MemberType) and key.type.optional:
-                self.fail(each, f"`{ast.unparse(each)}` may be None",
+                raise self.fail(each, f"`{ast.unparse(each)}` may be None",
                           "compare it with a bound name first, then read at that name")
             if not fits(key_type, key.type):
-                self.fail(each, f"`{ast.unparse(each)}` is {describe(key.type)}, and the keys of "
+                raise self.fail(each, f"`{ast.unparse(each)}` is {describe(key.type)}, and the keys of "
                                 f"{variable.name} are members of {index}")
             keys.append(key)
         return ir.Read(variable.type, node.lineno, variable.name, tuple(keys), primed)
@@ -235,13 +235,13 @@ class Translator:
                 return ir.Constant(ir.INT, node.lineno, -operand.value)
             zero = ir.Constant(ir.INT, node.lineno, 0)
             return ir.Arithmetic(ir.INT, node.lineno, "-", zero, operand)
-        self.fail(node, f"`{ast.unparse(node)}` is outside the spec language")
+        raise self.fail(node, f"`{ast.unparse(node)}` is outside the spec language")
 
     def _binary(self, node: ast.expr, context: Context, expected: ir.Type | None) -> ir.Expr:
         assert isinstance(node, ast.BinOp)
         operator = _ARITHMETIC.get(type(node.op))
         if operator is None:
-            self.fail(node, f"`{ast.unparse(node)}` is outside the spec language",
+            raise self.fail(node, f"`{ast.unparse(node)}` is outside the spec language",
                       "arithmetic is + - * and %")
         return ir.Arithmetic(ir.INT, node.lineno, operator,  # type: ignore[arg-type]  # from the table
                              self._integer(node.left, context), self._integer(node.right, context))
@@ -249,7 +249,7 @@ class Translator:
     def _integer(self, node: ast.expr, context: Context) -> ir.Expr:
         result = self.expression(node, context)
         if isinstance(result.type, ir.MemberType):
-            self.fail(node, "members of an index set cannot be computed with",
+            raise self.fail(node, "members of an index set cannot be computed with",
                       "declare the set as Numbered")
         return self.expression(node, context, ir.INT)
 
@@ -268,7 +268,7 @@ class Translator:
             return among if isinstance(operator, ast.In) else ir.Not(ir.BOOL, node.lineno, among)
         a, b = self._pair(left, right, context)
         if not same_kind(a.type, b.type):
-            self.fail(node, f"`{ast.unparse(node)}` compares {describe(a.type)} "
+            raise self.fail(node, f"`{ast.unparse(node)}` compares {describe(a.type)} "
                             f"with {describe(b.type)}")
         if (symbol := _EQUALITIES.get(type(operator))) is not None:
             return ir.Compare(ir.BOOL, node.lineno, symbol, a, b)  # type: ignore[arg-type]  # from the table
@@ -280,13 +280,13 @@ class Translator:
     def _check_ordered(self, node: ast.expr, value_type: ir.Type) -> None:
         match value_type:
             case ir.MemberType(index=index) if self.declarations.indexes[index].symmetric:
-                self.fail(node, f"`{ast.unparse(node)}` orders members of {index}, which is "
+                raise self.fail(node, f"`{ast.unparse(node)}` orders members of {index}, which is "
                                 "declared symmetric", "drop symmetric=True or compare for equality")
             case ir.MemberType(optional=True):
-                self.fail(node, f"`{ast.unparse(node)}` orders a value that may be None")
+                raise self.fail(node, f"`{ast.unparse(node)}` orders a value that may be None")
             case ir.IntType() | ir.MemberType():
                 return
-        self.fail(node, f"`{ast.unparse(node)}` orders {describe(value_type)}")
+        raise self.fail(node, f"`{ast.unparse(node)}` orders {describe(value_type)}")
 
     def _pair(self, left: ast.expr, right: ast.expr,
               context: Context) -> tuple[ir.Expr, ir.Expr]:
@@ -311,10 +311,10 @@ class Translator:
         elif isinstance(right, (ast.Tuple, ast.Set, ast.List)):
             for each in right.elts:
                 if not isinstance(each, ast.Constant):
-                    self.fail(each, "after `in` stand literals")
+                    raise self.fail(each, "after `in` stand literals")
             values = tuple(each.value for each in right.elts if isinstance(each, ast.Constant))  # type: ignore[misc]  # literal() checks each
         else:
-            self.fail(right, "after `in` stands a tuple of literals")
+            raise self.fail(right, "after `in` stands a tuple of literals")
         for value in values:
             self._check_literal(right, value, operand)
         return ir.Among(ir.BOOL, left.lineno, operand, values)
@@ -322,7 +322,7 @@ class Translator:
     def _check_literal(self, node: ast.expr, value: ir.Value, operand: ir.Expr) -> None:
         constant = self.literal(node, value, self._literal_type(node, operand.type))
         if not same_kind(operand.type, constant.type):
-            self.fail(node, f"{value!r} is not {describe(operand.type)}")
+            raise self.fail(node, f"{value!r} is not {describe(operand.type)}")
 
     def _conditional(self, node: ast.expr, context: Context, expected: ir.Type | None) -> ir.Expr:
         assert isinstance(node, ast.IfExp)
@@ -333,7 +333,7 @@ class Translator:
         else:
             then, otherwise = self._pair(node.body, node.orelse, context)
         if not same_kind(then.type, otherwise.type):
-            self.fail(node, f"one branch is {describe(then.type)}, "
+            raise self.fail(node, f"one branch is {describe(then.type)}, "
                             f"the other {describe(otherwise.type)}")
         return ir.Conditional(_wider(then.type, otherwise.type), node.lineno, test, then, otherwise)
 
@@ -355,21 +355,21 @@ class Translator:
             return joined("or", [given, self.truth(node.args[1], context)], node.lineno)
         if name == "len" and len(node.args) == 1 and isinstance(node.args[0], ast.Name):
             return ir.Size(ir.INT, node.lineno, self._index(node.args[0]).name)
-        self.fail(node, f"the call `{ast.unparse(node)}` is outside the spec language",
+        raise self.fail(node, f"the call `{ast.unparse(node)}` is outside the spec language",
                   "calls are all, any, count, sum, min, max, len, implies and definitions")
 
     def _index(self, node: ast.expr) -> ir.Index:
         if isinstance(node, ast.Name) and node.id in self.declarations.indexes:
             self.declarations.used.add(node.id)
             return self.declarations.indexes[node.id]
-        self.fail(node, f"`{ast.unparse(node)}` is no index set; index sets are "
+        raise self.fail(node, f"`{ast.unparse(node)}` is no index set; index sets are "
                         f"{', '.join(self.declarations.indexes) or 'not declared'}")
 
     def binder(self, target: ast.expr, over: ast.expr,
                context: Context) -> tuple[Context, ir.Binder]:
         """`for target in over`: the context inside and the bound name."""
         if not isinstance(target, ast.Name):
-            self.fail(target, "a single name ranges over an index set")
+            raise self.fail(target, "a single name ranges over an index set")
         index = self._index(over)
         return context.enter(target.id, self.declarations.member_type(index.name), target.lineno)
 
@@ -386,10 +386,10 @@ class Translator:
         if kind in ("min", "max"):
             given = {each.arg: each.value for each in node.keywords}
             if "default" not in given:
-                self.fail(node, f"{kind} over an index set needs default=...")
+                raise self.fail(node, f"{kind} over an index set needs default=...")
             default = self._integer(given["default"], context)
         elif node.keywords or len(node.args) != 1:
-            self.fail(node, f"{kind} takes one argument")
+            raise self.fail(node, f"{kind} takes one argument")
         condition = joined("and", conditions, node.lineno) if conditions else None
         return ir.Quantifier(ir.BOOL if kind in ("all", "any") else ir.INT, node.lineno, kind,  # type: ignore[arg-type]  # one of _QUANTIFIERS
                              tuple(binders), condition, body, default)
@@ -398,11 +398,11 @@ class Translator:
         primed = self._state(function.value, context)
         definition = self.declarations.definitions.get(function.attr)
         if definition is None:
-            self.fail(node, f"unknown definition {function.attr}")
+            raise self.fail(node, f"unknown definition {function.attr}")
         if context.depth > 40:
-            self.fail(node, f"the definition {function.attr} calls itself")
+            raise self.fail(node, f"the definition {function.attr} calls itself")
         if node.keywords or len(node.args) != len(definition.parameters):
-            self.fail(node, f"{function.attr} takes {len(definition.parameters)} arguments")
+            raise self.fail(node, f"{function.attr} takes {len(definition.parameters)} arguments")
         names: dict[str, ir.Expr] = {}
         for given, wanted in zip(node.args, definition.parameters, strict=True):
             names[wanted.name] = self.expression(given, context, wanted.type)
@@ -422,7 +422,7 @@ class Translator:
             context = self.abbreviation(statement, context)
         last = statements[-1] if statements else function
         if not isinstance(last, ast.Return) or last.value is None:
-            self.fail(last, f"{function.name} must end by returning an expression")
+            raise self.fail(last, f"{function.name} must end by returning an expression")
         return context, last.value
 
     def abbreviation(self, statement: ast.stmt, context: Context) -> Context:
@@ -431,9 +431,9 @@ class Translator:
                 and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
             if name in context.names:
-                self.fail(statement, f"{name} has a meaning already")
+                raise self.fail(statement, f"{name} has a meaning already")
             return context.bind(name, self.expression(statement.value, context))
-        self.fail(statement, f"`{ast.unparse(statement)}` is outside the spec language")
+        raise self.fail(statement, f"`{ast.unparse(statement)}` is outside the spec language")
 
 
 def joined(operator: str, operands: Sequence[ir.Expr], line: int) -> ir.Expr:

@@ -101,7 +101,7 @@ class _Parser:
         step_rules = tuple(self._step_rule(rule) for rule in by_kind["step_rule"])
         leads_tos = tuple(self._leads_to(rule) for rule in by_kind["leads_to"])
         witnesses = tuple(self._witness(rule) for rule in by_kind["witness"])
-        named = {rule.name for group in (invariants, step_rules, leads_tos) for rule in group}  # type: ignore[attr-defined]  # all have a name
+        named = {rule.name for group in (invariants, step_rules, leads_tos) for rule in group}
         mutants = tuple(self._mutant(rule, actions, named) for rule in by_kind["mutant"])
         for name in self.declarations.definitions:
             self._check_definition(name)
@@ -151,13 +151,13 @@ class _Parser:
                 case ast.FunctionDef():
                     rules.append(self._rule(node))
                 case _:
-                    self.fail(node, f"`{ast.unparse(node)}` is outside the spec language")
+                    raise self.fail(node, f"`{ast.unparse(node)}` is outside the spec language")
         for variable in pending:
             self._variable(variable)
         seen: dict[str, int] = {}
         for rule in rules:
             if rule.node.name in seen:
-                self.fail(rule.node, f"{rule.node.name} is written twice")
+                raise self.fail(rule.node, f"{rule.node.name} is written twice")
             seen[rule.node.name] = rule.node.lineno
         return rules, scopes
 
@@ -170,26 +170,27 @@ class _Parser:
                 self.declarations.constants[name] = ir.ConstantDeclaration(
                     name, int(default), str(short), value.lineno)
             case _:
-                self.fail(value, f"{name} is neither a constant nor a variable",
+                raise self.fail(value, f"{name} is neither a constant nor a variable",
                           f"{name} = constant(3), or {name}: int = 0")
 
     def _variable(self, node: ast.AnnAssign) -> None:
         if not isinstance(node.target, ast.Name):
-            self.fail(node, "a variable has a simple name")
-        name, keys, annotation = node.target.id, (), node.annotation
+            raise self.fail(node, "a variable has a simple name")
+        name, annotation = node.target.id, node.annotation
+        keys: tuple[str, ...] = ()
         if isinstance(annotation, ast.Subscript) and isinstance(annotation.value, ast.Name) \
                 and annotation.value.id == "Map":
             keys, annotation = self._map_keys(annotation)
         value_type = self.type(annotation)
         if node.value is None:
-            self.fail(node, f"the variable {name} has no initial value",
+            raise self.fail(node, f"the variable {name} has no initial value",
                       f"{name}: ... = each(value)" if keys else f"{name}: ... = value")
         initial = node.value
         if isinstance(initial, ast.Call) and isinstance(initial.func, ast.Name) \
                 and initial.func.id == "each" and len(initial.args) == 1:
             initial = initial.args[0]
         elif keys:
-            self.fail(node, f"the map {name} starts with each(value)")
+            raise self.fail(node, f"the map {name} starts with each(value)")
         self.declarations.variables[name] = ir.Variable(
             name, keys, value_type, self.translate.expression(
                 initial, Context({"self": False}, self._bound_names(), frozenset()), value_type),
@@ -197,17 +198,17 @@ class _Parser:
 
     def _map_keys(self, node: ast.Subscript) -> tuple[tuple[str, ...], ast.expr]:
         if not isinstance(node.slice, ast.Tuple) or len(node.slice.elts) != 2:
-            self.fail(node, "a map is written Map[Key, Value]")
+            raise self.fail(node, "a map is written Map[Key, Value]")
         key, value = node.slice.elts
         if isinstance(key, ast.Subscript) and isinstance(key.slice, ast.Tuple):
             names: list[ast.expr] = key.slice.elts
         else:
             names = [key]
         if len(names) > 2:
-            self.fail(node, "a map has one key or two")
+            raise self.fail(node, "a map has one key or two")
         for each in names:
             if not isinstance(each, ast.Name) or each.id not in self.declarations.indexes:
-                self.fail(each, f"`{ast.unparse(each)}` is no index set")
+                raise self.fail(each, f"`{ast.unparse(each)}` is no index set")
             self.declarations.used.add(each.id)
         return tuple(each.id for each in names if isinstance(each, ast.Name)), value
 
@@ -229,20 +230,20 @@ class _Parser:
             case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
                 member = self.type(left)
                 if not isinstance(member, ir.MemberType):
-                    self.fail(node, "only a member of an index set may be None",
+                    raise self.fail(node, "only a member of an index set may be None",
                               "for an integer or a word take a value of its own for it")
                 return ir.MemberType(member.index, optional=True)
             case ast.Subscript(value=ast.Name(id="Literal"), slice=words):
                 values = ast.literal_eval(words)
                 values = values if isinstance(values, tuple) else (values,)
                 if not all(isinstance(each, str) for each in values):
-                    self.fail(node, "the values of a Literal are words")
+                    raise self.fail(node, "the values of a Literal are words")
                 return ir.EnumType(values)
             case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(
                     elts=[ast.Name(id="int"), ast.Call(func=ast.Name(id="Between"),
                                                        args=[low, high])])):
                 return ir.IntType(self._bound(low), self._bound(high))
-        self.fail(node, f"`{ast.unparse(node)}` is no type of the spec language")
+        raise self.fail(node, f"`{ast.unparse(node)}` is no type of the spec language")
 
     def _bound_names(self) -> dict[str, ir.Expr]:
         return {name: ir.Parameter(ir.INT, each.line, name)
@@ -270,7 +271,7 @@ class _Parser:
             for key, value in values.items():
                 table = sizes if key in sizes else constants
                 if key not in table:
-                    self.fail(node or self.node, f"the scope {name} names {key}, which is neither "
+                    raise self.fail(node or self.node, f"the scope {name} names {key}, which is neither "
                                                  "an index set nor a constant")
                 table[key] = value
             result[name] = ir.Scope(sizes, constants)
@@ -283,17 +284,17 @@ class _Parser:
 
     def _rule(self, node: ast.FunctionDef) -> _Rule:
         if len(node.decorator_list) != 1:
-            self.fail(node, f"{node.name} needs one decorator: {', '.join(_RULES)}")
+            raise self.fail(node, f"{node.name} needs one decorator: {', '.join(_RULES)}")
         decorator = node.decorator_list[0]
         options: dict[str, str] = {}
         if isinstance(decorator, ast.Call):
             for each in decorator.keywords:
                 if each.arg is None or not isinstance(each.value, ast.Constant):
-                    self.fail(decorator, "the options of a decorator are literals")
+                    raise self.fail(decorator, "the options of a decorator are literals")
                 options[each.arg] = str(each.value.value)
             decorator = decorator.func
         if not isinstance(decorator, ast.Name) or decorator.id not in _RULES:
-            self.fail(node, f"`{ast.unparse(decorator)}` is no rule of the spec language",
+            raise self.fail(node, f"`{ast.unparse(decorator)}` is no rule of the spec language",
                       f"rules are {', '.join(_RULES)}")
         return _Rule(decorator.id, options, node)
 
@@ -301,12 +302,12 @@ class _Parser:
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults \
                 or len(arguments.args) < skip:
-            self.fail(node, f"{node.name} takes {'self' if skip == 1 else 'two states'} "
+            raise self.fail(node, f"{node.name} takes {'self' if skip == 1 else 'two states'} "
                             "and plain parameters")
         result = []
         for each in arguments.args[skip:]:
             if each.annotation is None:
-                self.fail(each, f"the parameter {each.arg} has no type")
+                raise self.fail(each, f"the parameter {each.arg} has no type")
             result.append(ir.Binder(each.arg, self.type(each.annotation)))
         return tuple(result)
 
@@ -317,7 +318,7 @@ class _Parser:
 
     def _define(self, rule: _Rule) -> None:
         if rule.node.returns is None:
-            self.fail(rule.node, f"the definition {rule.node.name} has no result type")
+            raise self.fail(rule.node, f"the definition {rule.node.name} has no result type")
         self.declarations.definitions[rule.node.name] = Definition(
             rule.node, self._parameters(rule.node), self.type(rule.node.returns))
 
@@ -329,7 +330,7 @@ class _Parser:
 
     def _condition(self, rule: _Rule) -> ir.Expr:
         if self._parameters(rule.node):
-            self.fail(rule.node, f"{rule.node.name} takes no parameters",
+            raise self.fail(rule.node, f"{rule.node.name} takes no parameters",
                       "write all(... for p in Pod)")
         return self.translate.body(rule.node, self._context(rule.node, ()), ir.BOOL)
 
@@ -343,7 +344,7 @@ class _Parser:
 
     def _step_rule(self, rule: _Rule) -> ir.StepRule:
         if len(rule.node.args.args) != 2:
-            self.fail(rule.node, f"{rule.node.name} takes the state before and the state after")
+            raise self.fail(rule.node, f"{rule.node.name} takes the state before and the state after")
         context = self._context(rule.node, ())
         context = context._replace(states={**context.states, rule.node.args.args[1].arg: True})
         return ir.StepRule(rule.node.name, self.translate.body(rule.node, context, ir.BOOL),
@@ -353,7 +354,7 @@ class _Parser:
         parameters = self._parameters(rule.node)
         context, value = self.translate.returned(rule.node, self._context(rule.node, parameters))
         if not isinstance(value, ast.Tuple) or len(value.elts) != 2:
-            self.fail(value, f"{rule.node.name} returns the pair cause, effect")
+            raise self.fail(value, f"{rule.node.name} returns the pair cause, effect")
         cause, effect = (self.translate.truth(each, context) for each in value.elts)
         return ir.LeadsTo(rule.node.name, parameters, cause, effect,
                           ast.get_docstring(rule.node) or "", rule.node.lineno)
@@ -362,13 +363,13 @@ class _Parser:
         replaces, breaks = rule.options.get("replaces", ""), rule.options.get("breaks", "")
         original = next((action for action in actions if action.name == replaces), None)
         if original is None:
-            self.fail(rule.node, f"{rule.node.name} replaces no action of this spec: {replaces!r}")
+            raise self.fail(rule.node, f"{rule.node.name} replaces no action of this spec: {replaces!r}")
         if breaks and breaks not in named:
-            self.fail(rule.node, f"{rule.node.name} breaks no rule of this spec: {breaks!r}")
+            raise self.fail(rule.node, f"{rule.node.name} breaks no rule of this spec: {breaks!r}")
         action = self._action(rule)
         if tuple(each.type for each in action.parameters) != tuple(
                 each.type for each in original.parameters):
-            self.fail(rule.node, f"{rule.node.name} takes other parameters than {replaces}")
+            raise self.fail(rule.node, f"{rule.node.name} takes other parameters than {replaces}")
         action = action._replace(name=replaces, fairness=original.fairness)
         return ir.Mutant(rule.node.name, replaces, action, breaks, action.doc, rule.node.lineno)
 
@@ -377,7 +378,7 @@ class _Parser:
     def _action(self, rule: _Rule) -> ir.Action:
         node, fairness = rule.node, rule.options.get("fair", "none")
         if fairness not in ("none", "weak", "strong"):
-            self.fail(node, f'fair is "none", "weak" or "strong", not "{fairness}"')
+            raise self.fail(node, f'fair is "none", "weak" or "strong", not "{fairness}"')
         parameters = self._parameters(node)
         context = self._context(node, parameters)
         guards: list[ir.Expr] = []
@@ -424,7 +425,7 @@ class _Parser:
             case ast.Pass():
                 return
             case _:
-                self.fail(node, f"`{ast.unparse(node)}` is outside the spec language",
+                raise self.fail(node, f"`{ast.unparse(node)}` is outside the spec language",
                           "require and limit stand at the top of an action")
 
     def _assignment(self, node: ast.stmt, target: ast.expr, value: ast.expr, context: Context,
@@ -434,19 +435,19 @@ class _Parser:
         else:
             read = self.translate.expression(target, context)
         if not isinstance(read, ir.Read):
-            self.fail(node, f"`{ast.unparse(target)}` is no variable and cannot be assigned")
+            raise self.fail(node, f"`{ast.unparse(target)}` is no variable and cannot be assigned")
         plain = {key.name for key in read.keys if isinstance(key, ir.Local)}
         for binder in over:
             if binder.name not in plain:
-                self.fail(node, f"`{ast.unparse(target)}` is assigned once for each "
+                raise self.fail(node, f"`{ast.unparse(target)}` is assigned once for each "
                                 f"{binder.name}", f"assign to an entry of {binder.name}")
         result = self.translate.expression(value, context)\
             if not _needs_type(value) else self.translate.expression(value, context, read.type)
         if isinstance(result.type, ir.MemberType) and result.type.optional \
                 and isinstance(read.type, ir.MemberType) and not read.type.optional:
-            self.fail(node, f"`{ast.unparse(value)}` may be None, {read.variable} may not")
+            raise self.fail(node, f"`{ast.unparse(value)}` may be None, {read.variable} may not")
         if not same_kind(read.type, result.type):
-            self.fail(node, f"`{ast.unparse(value)}` is {describe(result.type)}, and "
+            raise self.fail(node, f"`{ast.unparse(value)}` is {describe(result.type)}, and "
                             f"{read.variable} is {describe(read.type)}")
         tests = [each.test if each.taken else ir.Not(ir.BOOL, each.line, each.test)
                  for each in path]
@@ -461,7 +462,7 @@ class _Parser:
                         and not _exclusive(first, second) \
                         and not _distinct(first, second, guards):
                     entry = " with keys that may be equal" if first.update.keys else ""
-                    self.fail(second.update.line, f"{second.update.variable} is assigned twice"
+                    raise self.fail(second.update.line, f"{second.update.variable} is assigned twice"
                               + entry, "require that the keys differ" if entry else "")
 
 
@@ -493,15 +494,12 @@ def _distinct(first: _Assignment, second: _Assignment, guards: list[ir.Expr]) ->
                                     branch.test.right))
     different = {frozenset((each.left, each.right)) for each in facts
                  if isinstance(each, ir.Compare) and each.operator == "!="}
-    return any(frozenset((a, b)) in different or _offset(a) is not None and _offset(b) is not None
-               and _offset(a) != _offset(b) and _base(a) == _base(b)
+    return any(frozenset((a, b)) in different or (_base(a) == _base(b) and _offset(a) != _offset(b))
                for a, b in zip(first.update.keys, second.update.keys, strict=True))
 
 
-def _offset(key: ir.Expr) -> int | None:
+def _offset(key: ir.Expr) -> int:
     """The constant part of `base + 2`, `base - 1`, `base` or a number."""
-    if not isinstance(key.type, ir.IntType):
-        return None
     match key:
         case ir.Constant(value=int(value)):
             return value

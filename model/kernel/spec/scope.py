@@ -1,4 +1,4 @@
-"""Scopes: how many members each index set has, what each constant is; read from the command line."""
+"""Scopes: how many members each index set has and what each constant is; read from text."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ def read_scope(module: ir.Module, text: str, base: str = "ci") -> ir.Scope:
 
 def _names(module: ir.Module) -> dict[str, str]:
     names: dict[str, str] = {}
-    for each in (*module.indexes, *module.constants):
-        names.setdefault(each.name.lower(), each.name)
-        if each.short:
-            names.setdefault(each.short.lower(), each.name)
+    pairs = [(each.name, each.short) for each in module.indexes]
+    pairs += [(each.name, each.short) for each in module.constants]
+    for name, short in pairs:
+        names.setdefault(name.lower(), name)
+        if short:
+            names.setdefault(short.lower(), name)
     return names
