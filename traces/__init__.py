@@ -1,0 +1,1 @@
+"""Traces: record, replay, shrink, explain, draw."""

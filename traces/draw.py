@@ -1,0 +1,279 @@
+"""Pictures of histories and worlds as DOT, and as SVG or PNG where Graphviz is installed.
+
+Three pictures: the space-time diagram of a history (a lane for each component, as in a List-Watch
+figure), the cluster at one step (nodes, pods, services, routes), and the graph of a bounded search
+or a lasso. What a violation names is drawn in red.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model.kernel.action import Action
+from model.kernel.component import CUT
+from model.kernel.errors import InputError
+from model.kernel.property import describe
+from model.kernel.system import System, Transition
+from model.kernel.world import UP, World
+from traces.explain import body_text, clock
+from traces.history import write_whole
+from traces.replay import transitions
+
+FORMATS = ("svg", "png", "dot")
+_RED, _GREY, _BLUE = "#c62828", "#78909c", "#1565c0"
+_LANE_POINTS, _STEP_POINTS = 150, 26
+
+
+class Drawn(NamedTuple):
+    """The file that was written, and a remark when it is not the one that was asked for."""
+
+    path: Path
+    remark: str = ""
+
+
+def render(dot: str, path: Path) -> Drawn:
+    """Write DOT text to `path` in the format of its suffix.
+
+    Without Graphviz's `dot` the DOT text itself is written beside it, and the remark says so.
+    InputError for an unknown suffix or a place that cannot be written.
+    """
+    kind = path.suffix.lstrip(".")
+    if kind not in FORMATS:
+        raise InputError(f"pictures end in .svg, .png or .dot, not {path.suffix!r}",
+                         where=str(path))
+    program = shutil.which("dot")
+    if kind == "dot" or program is None:
+        target = path.with_suffix(".dot")
+        write_whole(target, dot.encode())
+        remark = "" if kind == "dot" else (
+            f"Graphviz's dot is not installed: wrote {target.name} instead of {path.name}")
+        return Drawn(target, remark)
+    engine = ["-Kneato", "-n2"] if "layout=neato" in dot else []
+    done = subprocess.run([program, *engine, f"-T{kind}"], input=dot.encode(), capture_output=True,
+                          check=False)
+    if done.returncode != 0:
+        raise InputError(f"dot failed: {done.stderr.decode(errors='replace').strip()}",
+                         where=str(path))
+    write_whole(path, done.stdout)
+    return Drawn(path)
+
+
+def quoted(text: object) -> str:
+    """A DOT string literal."""
+    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _node(name: str, **attributes: object) -> str:
+    inner = ", ".join(f"{key}={quoted(value)}" for key, value in attributes.items())
+    return f"  {quoted(name)} [{inner}];"
+
+
+def _edge(tail: str, head: str, **attributes: object) -> str:
+    inner = ", ".join(f"{key}={quoted(value)}" for key, value in attributes.items())
+    return f"  {quoted(tail)} -> {quoted(head)} [{inner}];"
+
+
+# -- space-time -----------------------------------------------------------------------------------
+
+
+def space_time(system: System, start: World, actions: Sequence[Action], title: str = "",
+               limit: int = 120) -> str:
+    """The history as lanes of components over steps, with an arrow for every message.
+
+    Only components that move are given a lane; of a long history the last `limit` steps are drawn.
+    """
+    steps = list(transitions(system, start, actions))
+    first = max(len(steps) - limit, 0)
+    drawn = steps[first:]
+    names = _lanes(system, drawn)
+    lines = ["digraph history {", "  layout=neato; splines=line; bgcolor=white;",
+             f"  label={quoted(title)}; labelloc=t; fontname=Helvetica; fontsize=14;",
+             '  node [fontname=Helvetica, fontsize=9]; edge [fontname=Helvetica, fontsize=8];']
+    height = (len(drawn) + 1) * _STEP_POINTS
+    for name, lane in names.items():
+        x = lane * _LANE_POINTS
+        lines.append(_node(f"head {name}", label=name, shape="box", style="filled",
+                           fillcolor="#eceff1", pos=f"{x},{_STEP_POINTS}!"))
+        lines.append(_node(f"foot {name}", shape="point", width="0.01", pos=f"{x},{-height}!"))
+        lines.append(_edge(f"head {name}", f"foot {name}", color="#cfd8dc", arrowhead="none"))
+    lines.extend(_events(system, drawn, names, first, start.now))
+    return "\n".join([*lines, "}", ""])
+
+
+def _lanes(system: System, steps: Sequence[Transition]) -> dict[str, int]:
+    moving = {name for step in steps for name in _touched(system, step)}
+    order = [component.name for component in system.components if component.name in moving]
+    # The store and its server in the middle, as in the figures of the documentation.
+    outside = [name for name in order if name not in ("etcd", "apiserver")]
+    half = len(outside) // 2
+    middle = [name for name in ("etcd", "apiserver") if name in moving]
+    return {name: at for at, name in enumerate((*outside[:half], *middle, *outside[half:]))}
+
+
+def _touched(system: System, step: Transition) -> Iterable[str]:
+    if step.mover >= 0:
+        yield system.components[step.mover].name
+    yield from (to for to, _, _ in step.sent)
+    yield from (str(arg) for arg in step.action.args[:2] if str(arg) in system.names)
+
+
+def _events(system: System, steps: Sequence[Transition], names: dict[str, int], first: int,
+            start_ms: int) -> Iterable[str]:
+    waiting: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    for number, step in enumerate(steps):
+        y = -(number + 1) * _STEP_POINTS
+        event = f"step {first + number + 1}"
+        where = system.components[step.mover].name if step.mover >= 0 else _at_fault(step, names)
+        text = f"{first + number + 1} {_label(system, step)}"
+        color = _RED if step.action.actor == "fault" else (
+            _GREY if step.action.actor == "clock" else _BLUE)
+        yield _node(event, label="", shape="circle", width="0.09", style="filled",
+                    fillcolor=color, color=color, pos=f"{names.get(where, 0) * _LANE_POINTS},{y}!",
+                    xlabel=f"{text} {clock(step.after.now, start_ms)}", tooltip=text)
+        if step.message is not None:
+            sent = waiting.get((step.message.source, where, step.message.lane))
+            if sent:
+                tail, words = sent.pop(0)
+                dashed = "dashed" if step.message.body == CUT else "solid"
+                yield _edge(tail, event, label=words, color=color, style=dashed, fontcolor=_GREY)
+        for to, lane, body in step.sent:
+            waiting.setdefault((where, to, lane), []).append((event, body_text(body)))
+
+
+def _at_fault(step: Transition, names: dict[str, int]) -> str:
+    return next((str(arg) for arg in step.action.args if str(arg) in names), "")
+
+
+def _label(system: System, step: Transition) -> str:
+    if step.action.verb == "deliver":
+        return ""
+    return describe(system, step.action)[:48]
+
+
+# -- the cluster at a step ------------------------------------------------------------------------
+
+
+def cluster(world: World, title: str = "", named: str = "") -> str:
+    """Nodes, pods, services and routes of a world; objects that the text `named` names are red."""
+    objects = _objects(world)
+    lines = ["digraph cluster {", "  rankdir=LR; compound=true; bgcolor=white; fontname=Helvetica;",
+             f"  label={quoted(title)}; labelloc=t;",
+             '  node [fontname=Helvetica, fontsize=10, style="filled,rounded", shape=box];']
+    pods = objects.get("Pod", [])
+    nodes = {node.metadata.name: node for node in objects.get("Node", [])}
+    placed: dict[str, list[Any]] = {}
+    for pod in pods:
+        placed.setdefault((pod.spec.node_name if pod.spec else None) or "", []).append(pod)
+    for at, name in enumerate(sorted({*nodes, *placed})):
+        color = _RED if name and name in named else _GREY
+        heading = name if name in nodes else (f"{name} (gone)" if name else "not bound")
+        if name and _is_down(world, name):
+            heading, color = f"{name} (down)", _RED
+        lines.append(f"  subgraph cluster_{at} {{ label={quoted(heading)}; color={quoted(color)};")
+        lines.append(f"  {quoted(f'node {name}')} [style=invis, width=0.1, label=\"\"];")
+        lines.extend(_pod(pod, named) for pod in placed.get(name, ()))
+        lines.append("  }")
+    lines.extend(_services(objects, named))
+    return "\n".join([*lines, "}", ""])
+
+
+def _objects(world: World) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for entry in world["etcd"].kv.values():
+        kind = getattr(entry.value, "kind", "")
+        found.setdefault(kind, []).append(entry.value)
+    return found
+
+
+def _is_down(world: World, node: str) -> bool:
+    name = f"kubelet/{node}"
+    return name in world and world.status(name) != UP
+
+
+def _pod(pod: Any, named: str) -> str:
+    name = pod.metadata.name
+    phase = (pod.status.phase if pod.status else None) or "Pending"
+    going = pod.metadata.deletion_timestamp is not None
+    fill = {"Running": "#c8e6c9", "Pending": "#fff9c4", "Failed": "#ffcdd2",
+            "Succeeded": "#bbdefb"}.get(phase, "#eeeeee")
+    address = (pod.status.pod_ip if pod.status else None) or "no address"
+    return _node(f"pod {pod.metadata.namespace}/{name}",
+                 label=f"{name}\n{'Terminating' if going else phase} {address}", fillcolor=fill,
+                 color=_RED if name in named else "#455a64",
+                 penwidth=3 if name in named else 1)
+
+
+def _services(objects: dict[str, list[Any]], named: str) -> Iterable[str]:
+    addresses = {(pod.metadata.namespace, pod.status.pod_ip): pod for pod in objects.get("Pod", [])
+                 if pod.status and pod.status.pod_ip}
+    ends = {(e.metadata.namespace, e.metadata.name): e for e in objects.get("Endpoints", [])}
+    for service in objects.get("Service", []):
+        namespace, name = service.metadata.namespace, service.metadata.name
+        ports = ", ".join(f"{port.port}" + (f":{port.node_port}" if port.node_port else "")
+                          for port in service.spec.ports or ())
+        key = f"service {namespace}/{name}"
+        yield _node(key, label=f"{name}\n{service.spec.cluster_ip or ''} {ports}", shape="hexagon",
+                    fillcolor="#e1bee7", color=_RED if name in named else "#6a1b9a",
+                    penwidth=3 if name in named else 1)
+        endpoints = ends.get((namespace, name))
+        for subset in (endpoints.subsets if endpoints else None) or ():
+            for address in subset.addresses or ():
+                pod = addresses.get((namespace, address.ip))
+                target = f"pod {namespace}/{pod.metadata.name}" if pod else f"address {address.ip}"
+                if pod is None:
+                    yield _node(target, label=f"{address.ip}\nno such pod", fillcolor="#ffcdd2",
+                                color=_RED)
+                yield _edge(key, target, color="#6a1b9a")
+
+
+# -- graphs of a search ---------------------------------------------------------------------------
+
+
+def state_graph(edges: Iterable[tuple[str, str, str]], path: Sequence[str] = (),
+                title: str = "") -> str:
+    """The graph of a bounded search: (state, label, state) edges, the failing path in red.
+
+    `path` lists the labels of the states on the path, from the start.
+    """
+    failing = set(zip(path, path[1:], strict=False))
+    on_path = set(path)
+    lines = ["digraph states {", f"  label={quoted(title)}; labelloc=t; fontname=Helvetica;",
+             "  node [fontname=Helvetica, fontsize=9, shape=box]; "
+             "edge [fontname=Helvetica, fontsize=8];"]
+    seen: dict[str, None] = {}
+    for tail, words, head in edges:
+        seen[tail] = seen[head] = None
+        red = (tail, head) in failing
+        lines.append(_edge(tail, head, label=words, color=_RED if red else _GREY,
+                           penwidth=2 if red else 1))
+    lines.extend(_node(state, label=state, color=_RED if state in on_path else _GREY)
+                 for state in seen)
+    return "\n".join([*lines, "}", ""])
+
+
+def lasso(stem: Sequence[tuple[str, str]], loop: Sequence[tuple[str, str]],
+          title: str = "") -> str:
+    """A counterexample to a leads-to: (label, state) steps of the stem, then of the loop.
+
+    The first label is that of the start ("init"). The loop leads back to the last stem state.
+    """
+    lines = ["digraph lasso {", "  rankdir=LR;",
+             f"  label={quoted(title)}; labelloc=t; fontname=Helvetica;",
+             "  node [fontname=Helvetica, fontsize=9, shape=box]; "
+             "edge [fontname=Helvetica, fontsize=8];"]
+    steps = [*stem, *loop[:-1]]
+    for at, (_, state) in enumerate(steps):
+        lines.append(_node(f"s{at}", label=state, color=_GREY if at < len(stem) - 1 else _RED))
+    for at in range(1, len(steps)):
+        red = at >= len(stem)
+        lines.append(_edge(f"s{at - 1}", f"s{at}", label=steps[at][0],
+                           color=_RED if red else _GREY))
+    if loop:
+        lines.append(_edge(f"s{len(steps) - 1}", f"s{len(stem) - 1}", label=loop[-1][0],
+                           color=_RED, constraint="false"))
+    return "\n".join([*lines, "}", ""])
