@@ -59,7 +59,7 @@ def extend(folder: Path) -> None:
 def main() -> None:
     """Print every component path and what it exports."""
     wanted = {"model": ("SPEC",), "reference_impl": ("components",),
-              "properties": ("PROPERTIES", "REFINEMENTS", "MUTANTS")}
+              "properties": ("PROPERTIES", "MUTANTS")}
     for package, names in wanted.items():
         for name in names:
             for path in exporting(package, name):

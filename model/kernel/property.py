@@ -37,7 +37,7 @@ class Violation(NamedTuple):
 
 
 class Property(NamedTuple):
-    """One property. `kind`: always, each, step, sometimes or leads_to; `why` says what it protects.
+    """One property; `kind`: always, each, step, refines, sometimes or leads_to; `why` it matters.
 
     For `each`, `of` is the map whose entries are checked and `prefix` what their keys start with.
     For `leads_to`, `within_ms` bounds the logical time between the end of faults and the goal.
@@ -177,6 +177,8 @@ class Checker:
             text = prop.check(step.after)
         elif prop.kind == "step":
             text = prop.check(step.before, step.action, step.after)
+        elif prop.kind == "refines":
+            text = prop.check(step)
         elif prop.kind == "each":
             found.extend(self._scan(step.after, prop))
             return
