@@ -2,9 +2,10 @@
 
 They carry what etcd's v3 API carries (etcd.io/docs, "API reference"), with these differences:
 keys are text and values are opaque immutable objects, in place of bytes; one watch lives on one
-lane, so there are no watch ids: its `WatchReply`s stream back on the lane that carried `Watch`,
-and `CancelWatch` or `ProgressRequest` go out on that lane too. Every reply has the store's
-`revision` at the moment it was made (the header of etcd's replies). Not carried: nested
+lane, so there are no watch ids: its `WatchReply`s stream back on the lane that carried `Watch`.
+Any later request on that lane, `CancelWatch` too, ends the watch; `ProgressRequest` goes out on
+another lane and names it. Every reply has the store's `revision` at the moment it was made (the
+header of etcd's replies). Not carried: nested
 transactions, sort orders and the cluster's member, authentication and maintenance calls, none of
 which an API server uses.
 
@@ -143,8 +144,9 @@ class CancelWatch(NamedTuple):
 
 
 class ProgressRequest(NamedTuple):
-    """Ask for a WatchReply without events; it comes when the watch has caught up."""
+    """Ask for a WatchReply without events on the client's `lane`, once its watch has caught up."""
 
+    lane: str
     kind: str = "ProgressRequest"
 
 
@@ -242,6 +244,13 @@ class WatchReply(NamedTuple):
     kind: str = "WatchReply"
 
 
+class ProgressReply(NamedTuple):
+    """Acknowledges a ProgressRequest; the notice itself comes on the lane of the watch."""
+
+    revision: int
+    kind: str = "ProgressReply"
+
+
 class LeaseReply(NamedTuple):
     """Answers LeaseGrant, LeaseRevoke, LeaseKeepAlive and LeaseTimeToLive.
 
@@ -277,5 +286,5 @@ class Failure(NamedTuple):
     kind: str = "Failure"
 
 
-Reply = (RangeReply | PutReply | DeleteReply | TxnReply | WatchReply | LeaseReply | CompactReply
-         | SnapshotReply | Failure)
+Reply = (RangeReply | PutReply | DeleteReply | TxnReply | WatchReply | ProgressReply | LeaseReply
+         | CompactReply | SnapshotReply | Failure)
