@@ -200,7 +200,8 @@ class Translator:
         variable = self._variable(node, node.value.attr)
         given = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if len(given) != len(variable.keys):
-            raise self.fail(node, f"{variable.name} takes {len(variable.keys)} keys, not {len(given)}")
+            raise self.fail(node, f"{variable.name} takes {len(variable.keys)} keys, "
+                                  f"not {len(given)}")
         keys = []
         for each, index in zip(given, variable.keys, strict=True):
             key_type = self.declarations.member_type(index)
@@ -210,8 +211,8 @@ class Translator:
                 raise self.fail(each, f"`{ast.unparse(each)}` may be None",
                           "compare it with a bound name first, then read at that name")
             if not fits(key_type, key.type):
-                raise self.fail(each, f"`{ast.unparse(each)}` is {describe(key.type)}, and the keys of "
-                                f"{variable.name} are members of {index}")
+                raise self.fail(each, f"`{ast.unparse(each)}` is {describe(key.type)}, and the "
+                                      f"keys of {variable.name} are members of {index}")
             keys.append(key)
         return ir.Read(variable.type, node.lineno, variable.name, tuple(keys), primed)
 

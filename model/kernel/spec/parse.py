@@ -271,8 +271,8 @@ class _Parser:
             for key, value in values.items():
                 table = sizes if key in sizes else constants
                 if key not in table:
-                    raise self.fail(node or self.node, f"the scope {name} names {key}, which is neither "
-                                                 "an index set nor a constant")
+                    raise self.fail(node or self.node, f"the scope {name} names {key}, which "
+                                                       "is neither an index set nor a constant")
                 table[key] = value
             result[name] = ir.Scope(sizes, constants)
         return result
@@ -344,7 +344,8 @@ class _Parser:
 
     def _step_rule(self, rule: _Rule) -> ir.StepRule:
         if len(rule.node.args.args) != 2:
-            raise self.fail(rule.node, f"{rule.node.name} takes the state before and the state after")
+            raise self.fail(rule.node,
+                            f"{rule.node.name} takes the state before and the state after")
         context = self._context(rule.node, ())
         context = context._replace(states={**context.states, rule.node.args.args[1].arg: True})
         return ir.StepRule(rule.node.name, self.translate.body(rule.node, context, ir.BOOL),
@@ -363,7 +364,8 @@ class _Parser:
         replaces, breaks = rule.options.get("replaces", ""), rule.options.get("breaks", "")
         original = next((action for action in actions if action.name == replaces), None)
         if original is None:
-            raise self.fail(rule.node, f"{rule.node.name} replaces no action of this spec: {replaces!r}")
+            raise self.fail(rule.node,
+                            f"{rule.node.name} replaces no action of this spec: {replaces!r}")
         if breaks and breaks not in named:
             raise self.fail(rule.node, f"{rule.node.name} breaks no rule of this spec: {breaks!r}")
         action = self._action(rule)
@@ -462,8 +464,9 @@ class _Parser:
                         and not _exclusive(first, second) \
                         and not _distinct(first, second, guards):
                     entry = " with keys that may be equal" if first.update.keys else ""
-                    raise self.fail(second.update.line, f"{second.update.variable} is assigned twice"
-                              + entry, "require that the keys differ" if entry else "")
+                    raise self.fail(second.update.line,
+                                    f"{second.update.variable} is assigned twice" + entry,
+                                    "require that the keys differ" if entry else "")
 
 
 def conjuncts(condition: ir.Expr) -> tuple[ir.Expr, ...]:
