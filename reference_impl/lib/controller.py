@@ -26,7 +26,7 @@ from reference_impl.lib import recorder as events
 from reference_impl.lib import work_queue
 from reference_impl.lib.informer import STOPPED, TIMER, Change, Informer, Reflector
 from reference_impl.lib.recorder import NO_EVENTS, Recorder
-from reference_impl.lib.work_queue import EMPTY_QUEUE, RETRY, WorkQueue
+from reference_impl.lib.work_queue import EMPTY_QUEUE, LATER, RETRY, WorkQueue
 
 M = TypeVar("M")
 """What a controller remembers besides its caches: a NamedTuple, a FrozenMap, or None."""
@@ -230,8 +230,9 @@ class Controller(Component[ControllerState[M]], Generic[M]):
         return all(each.synced for each in caches.values())
 
     def timer(self, local: State[M], key: str, io: Io) -> State[M]:
-        if key.startswith(RETRY):
-            return self.enqueue(local, (key[len(RETRY):],))
+        for prefix in (RETRY, LATER):
+            if key.startswith(prefix):
+                return self.enqueue(local, (key[len(prefix):],))
         if key.startswith(TIMER):
             lane = key[len(TIMER):]
             again = self.by_lane[lane].on_timer(local.caches[lane], io)

@@ -6,7 +6,7 @@ enters `order` when that processing is done, so a change is never lost and a key
 processed twice at once. `failures` counts failed syncs in a row; a success forgets them.
 
 Not modelled: priorities, several queues, shutting down. A delayed add is a timer of the component
-(`retry:KEY`), so it is lost in a crash, like the whole queue.
+(`later:KEY`, or `retry:KEY` after a failure), so it is lost in a crash, like the whole queue.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.lib.backoff import WORK
 
 RETRY = "retry:"
+LATER = "later:"
 
 
 class WorkQueue(NamedTuple):
@@ -66,12 +67,12 @@ def forget(queue: WorkQueue, key: str) -> WorkQueue:
 
 
 def add_after(io: Io, key: str, delay_ms: int) -> None:
-    """Mark a key dirty later: arms the timer `retry:KEY` (a later call moves it)."""
-    io.after(delay_ms, RETRY + key)
+    """Mark a key dirty later: arms the timer `later:KEY` (a later call moves it)."""
+    io.after(delay_ms, LATER + key)
 
 
 def add_rate_limited(queue: WorkQueue, key: str, io: Io) -> WorkQueue:
     """Mark a key dirty after its back-off. However often it failed, it is never dropped."""
     failures = queue.failures.get(key, 0) + 1
-    add_after(io, key, WORK.delay_ms(failures))
+    io.after(WORK.delay_ms(failures), RETRY + key)
     return WorkQueue(queue.order, queue.dirty, queue.processing, queue.failures.set(key, failures))

@@ -1,0 +1,400 @@
+"""The replication controller: as many live pods as each ReplicationController wishes.
+
+Source: Kubernetes 1.32, pkg/controller/replicaset (the replication controller is that code with an
+adapter) and "ReplicationController" in the documentation; the order of victims and the events agree
+with what a 1.32 cluster answers.
+
+One sync: release owned pods that the selector no longer matches, adopt matching orphans (after a
+live look at the owner), create what is missing or delete what is too much, write the status. Every
+write is one step; what has been asked for and not yet seen is kept as expectations.
+
+Not modelled: writes in parallel (the batches of 1, 2, 4, ... pods; the first failure ends ours as
+it would end the batch), and adoption by patch: a pod is updated at the version seen, so a pod that
+changed meanwhile is a conflict and the key is tried again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from model.api.conditions import drop_condition, find, set_condition
+from model.api.metadata import Condition, Metadata, OwnerReference, controller_of
+from model.api.objects import (
+    Pod,
+    ReplicaStatus,
+    ReplicationController,
+    milliseconds,
+    owner_for,
+    timestamp,
+    with_metadata,
+    with_status,
+)
+from model.api.requests import Reply, create, delete, get, update, update_status
+from model.api.scenario import Scenario
+from model.api.selectors import selects
+from model.kernel.component import Component, Io
+from model.kernel.values import EMPTY, FrozenMap
+from reference_impl.lib import expectations as book
+from reference_impl.lib import victims, work_queue
+from reference_impl.lib.controller import Controller, ControllerState
+from reference_impl.lib.expectations import Expectations
+from reference_impl.lib.informer import Change, Reflector, split_key, store_key
+
+RCS, PODS = "replicationcontrollers", "pods"
+BURST_MAX = 500
+"""Pods that one sync creates or deletes at most."""
+NO_PODS: tuple[Pod, ...] = ()
+
+
+class Work(NamedTuple):
+    """Where a sync stands. `at`: which request is in flight (look, claim, create, delete, status).
+
+    `rc`: the controller as cached at the start; `pods`: the pods that are its own so far; `manage`:
+    the expectations were met at the start; `left`: pods still to claim or to delete, the first of
+    them in flight; `missing`: pods still to create, the one in flight included; `error`: the first
+    failure of this sync, as (reason, message) of the ReplicaFailure condition.
+    """
+
+    at: str
+    rc: ReplicationController
+    pods: tuple[Pod, ...]
+    manage: bool
+    left: tuple[Pod, ...] = NO_PODS
+    missing: int = 0
+    error: tuple[str, str] | None = None
+
+
+State = ControllerState[Expectations]
+
+
+def owner_uid(obj: Any) -> str | None:
+    """The uid of the controlling owner."""
+    owner = controller_of(obj[1])
+    return None if owner is None else owner.uid
+
+
+def orphan_namespace(pod: Pod) -> str | None:
+    """The namespace of a pod that nobody controls."""
+    return pod.metadata.namespace if controller_of(pod.metadata) is None else None
+
+
+def is_active(pod: Pod) -> bool:
+    """Whether a pod counts: neither finished nor being deleted."""
+    status = pod.status
+    return pod.metadata.deletion_timestamp is None and (
+        status is None or status.phase not in ("Succeeded", "Failed"))
+
+
+class Replication(Controller[Expectations]):
+    """See the head of this file."""
+
+    name = "controllers/replication"
+    source = "replication-controller"
+    reflectors = (
+        Reflector(RCS, indexes={"namespace": lambda rc: rc.metadata.namespace}),
+        Reflector(PODS, indexes={"owner": owner_uid, "orphans": orphan_namespace}),
+    )
+    blank: Expectations = EMPTY
+
+    # -- handlers -------------------------------------------------------------------------------
+
+    def observed(self, local: State, lane: str, change: Change, io: Io) -> State:
+        memory = local.memory
+        if lane == RCS:
+            if change.new is None:
+                memory = book.forget(memory, change.key)
+        elif change.new is None:
+            memory = self._gone(local, memory, change.old)
+        elif change.new.metadata.deletion_timestamp is not None:
+            memory = self._gone(local, memory, change.new)
+        elif change.old is None:
+            owner = self._owner_key(local, change.new)
+            if owner:
+                memory = book.creation_observed(memory, owner)
+        return local if memory is local.memory else local._replace(memory=memory)
+
+    def _gone(self, local: State, memory: Expectations, pod: Pod) -> Expectations:
+        owner = self._owner_key(local, pod)
+        return book.deletion_observed(memory, owner, pod.metadata.uid or "") if owner else memory
+
+    def keys_for(self, local: State, lane: str, change: Change) -> tuple[str, ...]:
+        if lane == RCS:
+            return (change.key,)
+        keys = []
+        for pod in (change.old, change.new):
+            if pod is None:
+                continue
+            owner = self._owner_key(local, pod)
+            if owner:
+                keys.append(owner)
+            elif pod is change.new and controller_of(pod.metadata) is None:
+                keys.extend(self._suitors(local, pod))
+        return tuple(dict.fromkeys(keys))
+
+    def _owner_key(self, local: State, pod: Pod) -> str:
+        """The key of the cached controller that owns a pod, "" when there is none."""
+        owner = controller_of(pod.metadata)
+        if owner is None or owner.kind != "ReplicationController":
+            return ""
+        key = f"{pod.metadata.namespace}/{owner.name}"
+        rc = local.caches[RCS].store.get(key)
+        return key if rc is not None and rc.metadata.uid == owner.uid else ""
+
+    def _suitors(self, local: State, pod: Pod) -> list[str]:
+        """The ReplicationControllers that would adopt an orphan."""
+        if pod.metadata.deletion_timestamp is not None:
+            return []
+        cache = local.caches[RCS]
+        return [store_key(rc) for rc in self.reflector(RCS).by(
+            cache, "namespace", pod.metadata.namespace or "")
+            if rc.spec is not None and selects(rc.spec.selector, pod.metadata.labels)]
+
+    # -- the sync -------------------------------------------------------------------------------
+
+    def sync(self, local: State, key: str, io: Io) -> State:
+        rc: ReplicationController | None = self.cached(local, RCS, key)
+        if rc is None:
+            return self.done(local._replace(memory=book.forget(local.memory, key)))
+        waits_ms = book.waits_ms(local.memory, key, io.now)
+        if waits_ms:
+            # Kubernetes only looks again when something happens; a timer makes sure of it.
+            work_queue.add_after(io, key, waits_ms)
+        own, claims = self._candidates(local, rc)
+        work = Work("claim", rc, own, waits_ms == 0, claims)
+        if any(controller_of(pod.metadata) is None for pod in claims):
+            return self.ask(local, get(RCS, *split_key(key)), work._replace(at="look"), io)
+        return self._claim(local, work, io)
+
+    def _candidates(self, local: State,
+                    rc: ReplicationController) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
+        """The pods that are the controller's already, and those to release or to adopt."""
+        cache, reflector = local.caches[PODS], self.reflector(PODS)
+        selector = None if rc.spec is None else rc.spec.selector
+        own: list[Pod] = []
+        claims: list[Pod] = []
+        for pod in reflector.by(cache, "owner", rc.metadata.uid or ""):
+            if is_active(pod):
+                (own if selects(selector, pod.metadata.labels) else claims).append(pod)
+        if rc.metadata.deletion_timestamp is not None:
+            return tuple(own), ()
+        for pod in reflector.by(cache, "orphans", rc.metadata.namespace or ""):
+            if is_active(pod) and selects(selector, pod.metadata.labels):
+                claims.append(pod)
+        return tuple(own), tuple(claims)
+
+    def replied(self, local: State, reply: Reply, io: Io) -> State:
+        work: Work = local.work
+        if work.at == "look":
+            return self._looked(local, work, reply, io)
+        if work.at == "claim":
+            return self._claimed(local, work, reply, io)
+        if work.at == "create":
+            return self._created(local, work, reply, io)
+        if work.at == "delete":
+            return self._deleted(local, work, reply, io)
+        return self._status_written(local, work, reply, io)
+
+    def lost(self, local: State, io: Io) -> State:
+        """The outcome is unknown: what was still expected of this sync is not waited for."""
+        work: Work = local.work
+        memory = self._unexpected(local, work)
+        return self.retry(local._replace(memory=memory), io)
+
+    def _unexpected(self, local: State, work: Work) -> Expectations:
+        memory = local.memory
+        if work.at == "create":
+            return book.creation_observed(memory, local.key, work.missing)
+        if work.at == "delete":
+            for pod in work.left:
+                memory = book.deletion_observed(memory, local.key, pod.metadata.uid or "")
+        return memory
+
+    # -- adoption and release -------------------------------------------------------------------
+
+    def _looked(self, local: State, work: Work, reply: Reply, io: Io) -> State:
+        """Adopt only for an owner that still lives: the cache may not know of its deletion yet."""
+        if reply.code == 404:
+            return self.done(local)
+        if reply.code >= 400:
+            return self.retry(local, io)
+        if not self.may_adopt(work.rc, reply.body):
+            return self.retry(local, io)
+        return self._claim(local, work._replace(at="claim"), io)
+
+    def may_adopt(self, cached: ReplicationController, live: ReplicationController) -> bool:
+        """Whether the live object is the cached one and is not being deleted."""
+        return (live.metadata.uid == cached.metadata.uid
+                and live.metadata.deletion_timestamp is None)
+
+    def _claim(self, local: State, work: Work, io: Io) -> State:
+        if not work.left:
+            return self._manage(local, work, io)
+        pod = work.left[0]
+        changed = (released(pod, work.rc) if controller_of(pod.metadata) is not None
+                   else adopted(pod, work.rc))
+        return self.ask(local, update(changed), work, io)
+
+    def _claimed(self, local: State, work: Work, reply: Reply, io: Io) -> State:
+        pod = work.left[0]
+        pods = work.pods
+        if reply.code >= 400 and reply.code != 404:
+            return self.retry(local, io)
+        if reply.code < 400 and controller_of(pod.metadata) is None:
+            pods = (*pods, reply.body)
+        return self._claim(local, work._replace(pods=pods, left=work.left[1:]), io)
+
+    # -- creating and deleting ------------------------------------------------------------------
+
+    def _manage(self, local: State, work: Work, io: Io) -> State:
+        rc = work.rc
+        wish = 0 if rc.spec is None or rc.spec.replicas is None else rc.spec.replicas
+        surplus = len(work.pods) - wish
+        if not work.manage or rc.metadata.deletion_timestamp is not None or surplus == 0:
+            return self._write_status(local, work, io)
+        if surplus < 0:
+            count = min(-surplus, BURST_MAX)
+            memory = book.expect_creations(local.memory, local.key, count, io.now)
+            return self._create(local._replace(memory=memory),
+                                work._replace(at="create", missing=count), io)
+        chosen = victims.to_delete(work.pods, min(surplus, BURST_MAX), io.now)
+        uids = tuple(pod.metadata.uid or "" for pod in chosen)
+        memory = book.expect_deletions(local.memory, local.key, uids, io.now)
+        return self._delete(local._replace(memory=memory),
+                            work._replace(at="delete", left=chosen), io)
+
+    def _create(self, local: State, work: Work, io: Io) -> State:
+        if not work.missing:
+            return self._write_status(local, work, io)
+        return self.ask(local, create(pod_from(work.rc)), work, io)
+
+    def _created(self, local: State, work: Work, reply: Reply, io: Io) -> State:
+        if reply.code < 400:
+            local = self.event(local, work.rc, "Normal", "SuccessfulCreate",
+                               f"Created pod: {reply.body.metadata.name}", io)
+            return self._create(local, work._replace(missing=work.missing - 1), io)
+        local = local._replace(memory=self._unexpected(local, work))
+        text = reply.body.message
+        local = self.event(local, work.rc, "Warning", "FailedCreate", f"Error creating: {text}", io)
+        return self._write_status(local, work._replace(error=("FailedCreate", text)), io)
+
+    def _delete(self, local: State, work: Work, io: Io) -> State:
+        if not work.left:
+            return self._write_status(local, work, io)
+        metadata = work.left[0].metadata
+        return self.ask(local, delete(PODS, metadata.namespace or "", metadata.name or "",
+                                     uid=metadata.uid),
+                        work, io)
+
+    def _deleted(self, local: State, work: Work, reply: Reply, io: Io) -> State:
+        pod = work.left[0]
+        metadata = pod.metadata
+        error = work.error
+        if reply.code < 400:
+            local = self.event(local, work.rc, "Normal", "SuccessfulDelete",
+                               f"Deleted pod: {metadata.name}", io)
+        else:
+            local = local._replace(memory=book.deletion_observed(local.memory, local.key,
+                                                                 metadata.uid or ""))
+            if reply.code not in (404, 409):
+                text = reply.body.message
+                error = error or ("FailedDelete", text)
+                local = self.event(local, work.rc, "Warning", "FailedDelete",
+                                   f"Error deleting: {text}", io)
+        return self._delete(local, work._replace(left=work.left[1:], error=error), io)
+
+    # -- status ---------------------------------------------------------------------------------
+
+    def _write_status(self, local: State, work: Work, io: Io) -> State:
+        rc = work.rc
+        status, due_ms = status_of(rc, work.pods, work.error, work.manage, io.now)
+        work = work._replace(at="status", left=NO_PODS, missing=0)
+        if due_ms is not None:
+            work_queue.add_after(io, local.key, due_ms)
+        if status == rc.status:
+            return self._finished(local, work, io)
+        return self.ask(local, update_status(with_status(rc, status)), work, io)
+
+    def _status_written(self, local: State, work: Work, reply: Reply, io: Io) -> State:
+        if reply.code >= 400 and reply.code != 404:
+            return self.retry(local, io)
+        return self._finished(local, work, io)
+
+    def _finished(self, local: State, work: Work, io: Io) -> State:
+        return self.done(local) if work.error is None else self.retry(local, io)
+
+
+# -- pods ----------------------------------------------------------------------------------------
+
+
+def pod_from(rc: ReplicationController) -> Pod:
+    """A new pod from the template; the server completes its name."""
+    template = None if rc.spec is None else rc.spec.template
+    labels = annotations = finalizers = None
+    if template is not None and template.metadata is not None:
+        _, _, _, _, _, _, _, _, _, labels, annotations, _, finalizers, _ = template.metadata
+    metadata = Metadata(generate_name=f"{rc.metadata.name}-", namespace=rc.metadata.namespace,
+                        labels=labels, annotations=annotations, finalizers=finalizers,
+                        owner_references=(owner_for(rc),))
+    return Pod(metadata=metadata, spec=None if template is None else template.spec)
+
+
+def adopted(pod: Pod, rc: ReplicationController) -> Pod:
+    """The pod with the controller as its controlling owner."""
+    owners = (*(pod.metadata.owner_references or ()), owner_for(rc))
+    return with_metadata(pod, pod.metadata._replace(owner_references=owners))
+
+
+def released(pod: Pod, rc: ReplicationController) -> Pod:
+    """The pod without the controller among its owners."""
+    owners: tuple[OwnerReference, ...] = tuple(
+        owner for owner in pod.metadata.owner_references or () if owner.uid != rc.metadata.uid)
+    return with_metadata(pod, pod.metadata._replace(owner_references=owners or None))
+
+
+def status_of(rc: ReplicationController, pods: tuple[Pod, ...], error: tuple[str, str] | None,
+              manage: bool, now_ms: int) -> tuple[ReplicaStatus, int | None]:
+    """The status that a controller should have, and when a pod becomes available next (in ms)."""
+    old = rc.status or ReplicaStatus()
+    template = None if rc.spec is None else rc.spec.template
+    wanted = None if template is None or template.metadata is None else template.metadata.labels
+    settle_ms = 1000 * ((rc.spec and rc.spec.min_ready_seconds) or 0)
+    labelled = ready = available = 0
+    due_ms: int | None = None
+    for pod in pods:
+        labelled += set(wanted or ()) <= set(pod.metadata.labels or ())
+        condition = None if pod.status is None else find(pod.status.conditions, "Ready")
+        if condition is None or condition.status != "True":
+            continue
+        ready += 1
+        since = condition.last_transition_time
+        left_ms = settle_ms if since is None else milliseconds(since) + settle_ms - now_ms
+        if settle_ms == 0 or left_ms <= 0:
+            available += 1
+        elif due_ms is None or left_ms < due_ms:
+            due_ms = left_ms
+    conditions = old.conditions
+    if error is not None:
+        previous = find(conditions, "ReplicaFailure")
+        if previous is None:
+            conditions = set_condition(conditions, Condition(
+                "ReplicaFailure", "True", error[0], error[1],
+                last_transition_time=timestamp(now_ms)))
+    elif manage and find(conditions, "ReplicaFailure") is not None:
+        conditions = drop_condition(conditions, "ReplicaFailure") or None
+    return ReplicaStatus(len(pods), _count(labelled), _count(ready), _count(available),
+                         rc.metadata.generation, conditions, old.rest), due_ms
+
+
+def _count(number: int) -> int | None:
+    """Counts of zero are left out on the wire, all but `replicas`."""
+    return number or None
+
+
+def components(scenario: Scenario) -> tuple[Component[Any], ...]:
+    """The replication controller of a cluster."""
+    return (Replication(),)
+
+
+def expectations_of(local: State) -> FrozenMap[str, book.Expectation]:
+    """What the controller has asked for and not yet seen, by key."""
+    return local.memory
