@@ -9,7 +9,7 @@
     faults: {crash: 1}            # how many of each kind a history may contain
     crash: [controllers/]         # which components may crash (prefixes)
     harm: [node-]                 # which hosts may be harmed (prefixes)
-    start: booted                 # or cold
+    start: booted                 # or cold, or settled: the script has been played
     settings: {pod-eviction-timeout-seconds: "300"}
 
 The manifests may also stand in the file itself, under `manifests`: a map of file name to text.
@@ -18,6 +18,7 @@ All faults of a file are reported in one go, with their lines.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ from model.api.yaml_reader import Document, UnreadableError, decode, documents
 from model.kernel.action import Action, from_json
 from model.kernel.errors import InputError, InputErrors
 from model.kernel.fault import KINDS, FaultPlan
+from model.kernel.values import canonical_json
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 NODES_MAX = 5000
@@ -65,11 +67,11 @@ class _File(BaseModel):
     faults: dict[str, int] = {}
     crash: list[str] = []
     harm: list[str] = []
-    start: Literal["booted", "cold"] = "booted"
+    start: Literal["booted", "cold", "settled"] = "booted"
     seed: int = 0
     service_range: str | None = Field(default=None, pattern=r"^\d+\.\d+\.\d+\.\d+/\d+$")
     pod_range: str = Field(default="10.244.0.0/16", pattern=r"^\d+\.\d+\.\d+\.\d+/\d+$")
-    node_ports: tuple[int, int] = (30000, 32767)
+    node_ports: list[int] = Field(default=[30000, 32767], min_length=2, max_length=2)
     settings: dict[str, str | int] = {}
 
 
@@ -112,8 +114,33 @@ def parse(data: bytes | str, file: str, beside: dict[str, str]) -> Scenario:
         name=read.name, release=read.release, nodes=nodes, files=files, script=script,
         faults=FaultPlan(budget, tuple(read.crash), tuple(read.harm)), start=read.start,
         seed=read.seed, service_range=read.service_range or service_range_of(read.release),
-        pod_range=read.pod_range, node_ports=read.node_ports,
+        pod_range=read.pod_range, node_ports=(read.node_ports[0], read.node_ports[1]),
         settings=pairs({key: str(value) for key, value in read.settings.items()}))
+
+
+def to_document(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as plain values, complete: `parse` of its JSON text gives it back."""
+    def taint(each: Taint) -> dict[str, str]:
+        fields = {"key": each.key, "value": each.value, "effect": each.effect}
+        return {name: text for name, text in fields.items() if text is not None}
+
+    nodes = [{"name": shape.name, "address": shape.address, "capacity": dict(shape.capacity),
+              "labels": dict(shape.labels), "taints": [taint(each) for each in shape.taints]}
+             for shape in scenario.nodes]
+    return {
+        "name": scenario.name, "release": scenario.release, "nodes": nodes,
+        "manifests": dict(scenario.files), "files": [],
+        "script": [[[action.actor, action.verb, *action.args] for action in session]
+                   for session in scenario.script],
+        "faults": dict(scenario.faults.budget), "crash": list(scenario.faults.components),
+        "harm": list(scenario.faults.hosts), "start": scenario.start, "seed": scenario.seed,
+        "service_range": scenario.service_range, "pod_range": scenario.pod_range,
+        "node_ports": list(scenario.node_ports), "settings": dict(scenario.settings)}
+
+
+def from_document(document: Mapping[str, Any], where: str) -> Scenario:
+    """The scenario that `to_document` wrote. InputErrors when it is none."""
+    return parse(canonical_json(dict(document)), where, {})
 
 
 def _document(data: bytes | str, file: str) -> Document:
