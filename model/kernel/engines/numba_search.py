@@ -1,0 +1,216 @@
+"""Packed search compiled by numba, from the source that `codegen` prints for a spec at a scope.
+
+The source is kept as a file named by its hash, in the user's cache directory, so that numba's own
+cache, which sits beside it, can be trusted: another constant is another file. Where nothing may be
+written, the source is compiled in memory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from model.kernel.engines import codegen
+from model.kernel.engines.codegen import Printed
+from model.kernel.engines.layout import Layout
+from model.kernel.engines.packed import DENSE_RANKS_MAX, Failure, Limits, Progress, Raw
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.int64]
+
+CHUNK = 1 << 18  # states expanded between two looks at the clock
+TABLE_FIRST = 1 << 20
+TABLE_LOAD = 0.6
+
+
+def load(source: str) -> ModuleType:
+    """The module of a printed source; numba compiles it when it is first called."""
+    name = "kubeproof_search_" + blake2b(source.encode(), digest_size=16).hexdigest()
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubeproof"
+    path = root / f"{name}.py"
+    cached = source.replace("error_model='numpy'", "error_model='numpy', cache=True")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != cached:
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_text(cached)
+            part.replace(path)
+    except OSError:
+        module = ModuleType(name)
+        exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # our own printed source
+        return module
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # numba's cache finds the module of a function by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+class _Run:
+    """One search: its arrays, which grow by doubling while the bound on memory allows."""
+
+    def __init__(self, layout: Layout, printed: Printed, dense: bool, limits: Limits) -> None:
+        import numpy as np
+
+        self.np, self.layout, self.printed, self.limits = np, layout, printed, limits
+        self.dense, self.double = dense, len(layout.ranks) == 2
+        self.s: Array = np.zeros(printed.words, np.int64)
+        for at, values in printed.tables:
+            self.s[at : at + len(values)] = values
+        narrow = not self.double and layout.ranks[0] <= 1 << 32
+        self.word = np.uint32 if narrow else np.int64
+        self.link = np.uint32 if limits.states < 1 << 32 else np.int64
+        self.capacity = 1 << 16
+        self.queue: Any = np.empty(self.capacity, self.word)
+        self.queue2: Any = np.empty(self.capacity if self.double else 0, np.int64)
+        self.parents: Any = np.empty(self.capacity, self.link)
+        self.seen: Any = np.zeros((layout.ranks[0] >> 6) + 1, np.uint64) if dense else \
+            np.full(TABLE_FIRST * len(layout.ranks), -1, np.int64)
+        self._start()
+
+    def _start(self) -> None:
+        initial = self.layout.initial()
+        self.queue[0], self.parents[0] = initial[0], 0
+        if self.double:
+            self.queue2[0] = initial[1]
+        self.s[codegen.TAIL] = self.s[codegen.LEVEL_END] = 1
+        if self.dense:
+            self.seen[initial[0] >> 6] = self.np.uint64(1 << (initial[0] & 63))
+
+    def queues(self) -> tuple[Any, ...]:
+        return (self.queue, self.queue2) if self.double else (self.queue,)
+
+    def bytes_used(self) -> int:
+        return int(self.queue.nbytes + self.queue2.nbytes + self.parents.nbytes + self.seen.nbytes)
+
+    def grow(self, module: ModuleType) -> bool:
+        """Make room for another chunk of successors; False where memory does not allow it."""
+        np, tail = self.np, int(self.s[codegen.TAIL])
+        if tail + self.printed.instances > self.capacity:
+            each = self.queue.itemsize + self.parents.itemsize + 8 * self.double
+            bound = self.limits.states + self.printed.instances + 1
+            size = min(self.capacity * 2, max(bound, tail + self.printed.instances + 1))
+            if self.bytes_used() + size * each > self.limits.memory_bytes:
+                return False
+            for name in ("queue", "parents", *(("queue2",) if self.double else ())):
+                old = getattr(self, name)
+                new = np.empty(size, old.dtype)
+                new[:tail] = old[:tail]
+                setattr(self, name, new)
+            self.capacity = size
+        if not self.dense and tail + self.printed.instances > self.room():
+            size = self.seen.shape[0] * 4
+            if self.bytes_used() + size * 8 > self.limits.memory_bytes:
+                size //= 2
+                if self.bytes_used() + size * 8 > self.limits.memory_bytes:
+                    return False
+            self.seen = np.full(size, -1, np.int64)
+            module.refill(self.seen, *self.queues(), tail)
+        return True
+
+    def room(self) -> int:
+        """How many states the table may hold."""
+        return int(self.seen.shape[0] // len(self.layout.ranks) * TABLE_LOAD)
+
+    def tail_stop(self) -> int:
+        """The last tail at which a state may still be expanded."""
+        stop = min(self.limits.states - 1, self.capacity - self.printed.instances)
+        return stop if self.dense else min(stop, self.room() - self.printed.instances)
+
+    def path(self) -> list[tuple[int, ...]]:
+        """The states from the initial one to the failing one."""
+        at = int(self.s[codegen.HEAD])
+        words = []
+        while True:
+            words.append(tuple(int(each[at]) for each in self.queues()))
+            if at == 0:
+                break
+            at = int(self.parents[at])
+        words.reverse()
+        return words
+
+
+def failure_of(layout: Layout, printed: Printed, fault: int) -> Failure | None:
+    """What a fault word says."""
+    module = layout.program.module
+    kind, number = fault // 10_000 * 10_000, fault % 10_000
+    if kind == codegen.BROKEN_INVARIANT:
+        return Failure("invariant", layout.program.invariants[number].name)
+    if kind == codegen.BROKEN_STEP:
+        return Failure("step rule", printed.steps[number])
+    if kind == codegen.OUT_OF_DOMAIN:
+        update = printed.writes[number]
+        return Failure("domain", update.variable, f"{module.file}:{update.line}")
+    if kind == codegen.OUT_OF_KEYS:
+        return Failure("domain", "a key outside its index", module.file)
+    if kind == codegen.OUT_OF_TABLE:
+        names = ", ".join(each.name for each in layout.blocks[number].group.fields)
+        raise AssertionError(f"the abstract search missed a record of {names}")
+    return None
+
+
+def run(layout: Layout, *, symmetry: bool, limits: Limits,
+        progress: Callable[[Progress], None] | None) -> Raw:
+    """Search with compiled code; see `packed.search`."""
+    before = time.process_time()
+    started = time.monotonic()
+    dense = len(layout.ranks) == 1 and layout.ranks[0] <= DENSE_RANKS_MAX \
+        and layout.ranks[0] // 8 <= limits.memory_bytes // 2
+    canonical = None
+    if symmetry:
+        from model.kernel.engines.symmetry import printer
+
+        canonical = printer(layout)
+    printed = codegen.Search(layout, dense=dense, canonical=canonical).printed()
+    module = load(printed.source)
+    state = _Run(layout, printed, dense, limits)
+    arguments = (state.s, state.seen, *state.queues(), state.parents)
+    module.search(*arguments, 0, 0, False)  # compiles, expands nothing
+    compiled = time.process_time()
+    stopped = ""
+    s = state.s
+    while s[codegen.FAULT] == 0 and s[codegen.HEAD] < s[codegen.TAIL] and not stopped:
+        if s[codegen.TAIL] >= limits.states:
+            stopped = "states"
+        elif time.monotonic() - started > limits.seconds:
+            stopped = "seconds"
+        elif not state.grow(module):
+            stopped = "memory"
+        else:
+            module.search(s, state.seen, *state.queues(), state.parents,
+                          int(s[codegen.HEAD]) + CHUNK, state.tail_stop(), False)
+            if progress is not None:
+                progress(Progress(int(s[codegen.TAIL]), int(s[codegen.HEAD]),
+                                  int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH])))
+    expanded = int(s[codegen.HEAD])
+    complete = not stopped and expanded == int(s[codegen.TAIL])
+    if stopped:
+        module.search(s, state.seen, *state.queues(), state.parents,
+                      int(s[codegen.TAIL]), int(s[codegen.TAIL]) + 1, True)
+    return _raw(state, complete, stopped, compiled - before, time.process_time() - compiled)
+
+
+def _raw(state: _Run, complete: bool, stopped: str, compile_seconds: float,
+         search_seconds: float) -> Raw:
+    s, names, layout = state.s, state.printed.names, state.layout
+    failure = failure_of(layout, state.printed, int(s[codegen.FAULT]))
+    counts = s[names["counts"] : names["counts"] + len(layout.program.rules)]
+    reached = [s[names[f"hit_{at}"] : names[f"hit_{at}"] + block.radix].tolist()
+               for at, block in enumerate(layout.blocks)]
+    witnessed = s[names["witnessed"] : names["witnessed"] + len(layout.program.witnesses)]
+    return Raw(int(s[codegen.TAIL]), int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]), complete,
+               stopped, search_seconds, compile_seconds, state.bytes_used(),
+               "dense bitset" if state.dense else "hash table", failure,
+               state.path() if failure else [], counts.tolist(), reached,
+               [bool(each) for each in witnessed])

@@ -1,0 +1,161 @@
+"""Packed search: all states of a spec at a scope, in machine words.
+
+`search` is breadth first, so a counterexample is as short as there is one; `graph` hands over all
+states and edges. Two engines run the same program: numba (compiled, fast) and NumPy (no compiler).
+Bounds on states, seconds and memory end a search with the verdict "incomplete", never a crash.
+A state is checked when its turn comes; those still waiting at the end of a bounded search are
+checked before it reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from model.kernel.engines.layout import Layout, State, plan
+from model.kernel.engines.lower import Program, Unpackable, decode, lower
+from model.kernel.spec import ir
+
+Verdict = Literal["holds", "violated", "incomplete"]
+DENSE_RANKS_MAX = 1 << 33
+
+
+class Limits(NamedTuple):
+    """Where a search stops: states kept, wall seconds, bytes of its arrays."""
+
+    states: int = 100_000_000
+    seconds: float = 3_600.0
+    memory_bytes: int = 4 << 30
+
+
+class Progress(NamedTuple):
+    """How far a search has come."""
+
+    states: int
+    expanded: int
+    transitions: int
+    depth: int
+
+
+class Step(NamedTuple):
+    """One action of a counterexample and the state that it leads to."""
+
+    action: str
+    arguments: dict[str, ir.Value]
+    state: State
+
+
+class Failure(NamedTuple):
+    """What a counterexample shows: `kind` is invariant, step rule or domain; `where` a line."""
+
+    kind: str
+    name: str
+    where: str = ""
+
+
+@dataclass
+class PackedResult:
+    """The outcome of a search. `orbits` is the number of states up to symmetry, where that was
+    on (`states` is the same number then), else None. `reached` holds the values that each variable
+    took; `witnesses` says which conditions some state satisfied."""
+
+    states: int
+    transitions: int
+    depth: int
+    orbits: int | None
+    verdict: Verdict
+    engine: str
+    cpu_seconds_search: float
+    cpu_seconds_compile: float
+    bytes_per_state: float
+    visited: str
+    failure: Failure | None = None
+    initial: State = field(default_factory=dict)
+    trace: tuple[Step, ...] = ()
+    actions: dict[str, int] = field(default_factory=dict)
+    reached: dict[str, frozenset[ir.Value]] = field(default_factory=dict)
+    witnesses: dict[str, bool] = field(default_factory=dict)
+    stopped_by: str = ""
+
+
+class Raw(NamedTuple):
+    """What an engine found, in words. `path` leads from the initial state to the failure."""
+
+    states: int
+    transitions: int
+    depth: int
+    complete: bool
+    stopped_by: str
+    seconds_search: float
+    seconds_compile: float
+    bytes_used: int
+    visited: str
+    failure: Failure | None
+    path: list[tuple[int, ...]]
+    actions: list[int]
+    reached: list[list[int]]
+    witnessed: list[bool]
+
+
+class Engine(Protocol):
+    """One way to run a program: `numba_search` and `numpy_search` each export such a function."""
+
+    def __call__(self, layout: Layout, *, symmetry: bool, limits: Limits,
+                 progress: Callable[[Progress], None] | None) -> Raw: ...
+
+
+def search(module: ir.Module, scope: ir.Scope, *, engine: Literal["numba", "numpy"] = "numba",
+           symmetry: bool = False, max_states: int = Limits().states,
+           max_seconds: float = Limits().seconds, max_memory_bytes: int = Limits().memory_bytes,
+           progress: Callable[[Progress], None] | None = None) -> PackedResult:
+    """Search all states. Unpackable, with the reason, where the packed engines cannot: a state of
+    more than two words, an integer without bounds, a symmetry that is not cheap to reduce."""
+    layout = plan(lower(module, scope))
+    limits = Limits(max_states, max_seconds, max_memory_bytes)
+    raw = _engine(engine)(layout, symmetry=symmetry, limits=limits, progress=progress)
+    verdict: Verdict = "violated" if raw.failure else "holds" if raw.complete else "incomplete"
+    program = layout.program
+    initial = layout.values(layout.unpack(layout.initial()))
+    trace: tuple[Step, ...] = ()
+    if raw.failure is not None:
+        from model.kernel.engines.retrace import retrace
+
+        trace = retrace(layout, raw.path, symmetry=symmetry)
+    return PackedResult(
+        raw.states, raw.transitions, raw.depth, raw.states if symmetry else None, verdict, engine,
+        raw.seconds_search, raw.seconds_compile, raw.bytes_used / max(1, raw.states), raw.visited,
+        raw.failure, initial, trace,
+        {rule.name: count for rule, count in zip(program.rules, raw.actions, strict=True)},
+        _reached(layout, raw.reached, symmetry),
+        {claim.name: seen for claim, seen in zip(program.witnesses, raw.witnessed, strict=True)},
+        raw.stopped_by)
+
+
+def _engine(name: str) -> Engine:
+    if name == "numba":
+        from model.kernel.engines.numba_search import run
+    else:
+        from model.kernel.engines.numpy_search import run
+    return run
+
+
+def _reached(layout: Layout, digits: list[list[int]], symmetry: bool) -> dict[
+        str, frozenset[ir.Value]]:
+    """The values that each variable took; a search up to symmetry has seen one member for all."""
+    program = layout.program
+    symmetric = {index.name for index in program.module.indexes if index.symmetric}
+    found = {}
+    for block, hit in zip(layout.blocks, digits, strict=True):
+        records = [record for record, seen in zip(block.group.records, hit, strict=True) if seen]
+        for at, each in enumerate(block.group.fields):
+            values = {decode(record[at], each.type, program.scope) for record in records}
+            if symmetry and isinstance(each.type, ir.MemberType) \
+                    and each.type.index in symmetric and values - {None}:
+                values |= set(range(program.scope.sizes[each.type.index]))
+            found[each.name] = frozenset(values)
+    return found
+
+
+__all__ = ["Failure", "Limits", "PackedResult", "Program", "Progress", "Raw", "Step",
+           "Unpackable", "search"]
