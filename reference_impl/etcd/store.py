@@ -199,8 +199,13 @@ def malformed(request: Txn) -> str:
 
 
 def _writes_twice(branch: tuple[Operation, ...]) -> bool:
-    """Whether a key is put twice, or put and deleted: the order would not be visible."""
-    deletes = [operation for operation in branch if type(operation) is Delete]
+    """Whether a key is put twice, or put and deleted: the order would not be visible.
+
+    As in etcd, deletions that are open to the end (FROM_KEY) are overlooked here; those writes
+    then happen in their order, under one revision.
+    """
+    deletes = [operation for operation in branch
+               if type(operation) is Delete and operation.range_end != FROM_KEY]
     puts: dict[str, None] = {}
     for operation in branch:
         if type(operation) is Put:
