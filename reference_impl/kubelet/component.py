@@ -7,7 +7,7 @@ report is a state.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from model.api.metadata import Metadata
 from model.api.objects import Node, Pod
@@ -16,7 +16,6 @@ from model.kernel.action import Scalar
 from model.kernel.component import Cause, Component, Io, Message, Step
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.kubelet import runtime
-from reference_impl.kubelet.events import again, event_for, queued
 from reference_impl.kubelet.node import (
     LEASE_NAMESPACE,
     Machine,
@@ -48,6 +47,7 @@ from reference_impl.kubelet.state import (
     Used,
 )
 from reference_impl.kubelet.status import long_name, phase_of, status_of
+from reference_impl.lib import recorder
 from reference_impl.lib.informer import STOPPED, Change, Reflector, split_key
 
 LEASE_MS = 10_000
@@ -168,17 +168,16 @@ class Kubelet(Component[Local]):
     def _pull(self, local: Local, record: PodRecord, container: ContainerRecord,
               io: Io) -> Local:
         after = runtime.pulled(container)
-        image, name = container.image, container.name
-        local = self._tell(local, record, "Normal", "Pulling", f'Pulling image "{image}"', name, io)
+        image = container.image
+        local = self._tell(local, record, "Normal", "Pulling", f'Pulling image "{image}"', io)
         if after.point == CREATING:
             local = local._replace(images=local.images.set(image, 1))
             local = self._tell(local, record, "Normal", "Pulled",
-                               f'Successfully pulled image "{image}"', name, io)
+                               f'Successfully pulled image "{image}"', io)
         else:
             local = self._tell(local, record, "Warning", "Failed",
-                               f'Failed to pull image "{image}": image "{image}" not found', name,
-                               io)
-            local = self._tell(local, record, "Warning", "Failed", "Error: ErrImagePull", name, io)
+                               f'Failed to pull image "{image}": image "{image}" not found', io)
+            local = self._tell(local, record, "Warning", "Failed", "Error: ErrImagePull", io)
         return self._commit(local, record, runtime.with_container(record, after), io)
 
     def _back_off(self, local: Local, record: PodRecord, container: ContainerRecord,
@@ -186,17 +185,15 @@ class Kubelet(Component[Local]):
         io.after(runtime.pull_backoff_ms(container.pulls_failed),
                  f"idle:pull:{record.key}/{container.name}")
         local = self._tell(local, record, "Normal", "BackOff",
-                           f'Back-off pulling image "{container.image}"', container.name, io)
+                           f'Back-off pulling image "{container.image}"', io)
         after = container._replace(point=PULL_BACKOFF)
         return self._commit(local, record, runtime.with_container(record, after), io)
 
     def _start(self, local: Local, record: PodRecord, container: ContainerRecord,
                io: Io) -> Local:
         name = container.name
-        local = self._tell(local, record, "Normal", "Created", f"Created container: {name}", name,
-                           io)
-        local = self._tell(local, record, "Normal", "Started", f"Started container {name}", name,
-                           io)
+        local = self._tell(local, record, "Normal", "Created", f"Created container: {name}", io)
+        local = self._tell(local, record, "Normal", "Started", f"Started container {name}", io)
         after = runtime.started(container, io.now)
         return self._commit(local, record, runtime.with_container(record, after), io)
 
@@ -211,7 +208,7 @@ class Kubelet(Component[Local]):
                 io.after(wait, f"restart:{record.key}/{container.name}")
                 local = self._tell(
                     local, record, "Warning", "BackOff", "Back-off restarting failed container "
-                    f"{container.name} in pod {long_name(record)}", container.name, io)
+                    f"{container.name} in pod {long_name(record)}", io)
             else:
                 after = runtime.with_container(after, now._replace(point=PULLING))
         if after.ending == GONE and after.stopped:
@@ -250,7 +247,7 @@ class Kubelet(Component[Local]):
                 f"OutOf{name}", f"Pod was rejected: Node didn't have enough resource: {name}, "
                 f"requested: {ask}, used: {have}, capacity: {limit}")
             local = self._tell(local, record, "Warning", record.reason,
-                               record.message.removeprefix("Pod was rejected: "), "", io)
+                               record.message.removeprefix("Pod was rejected: "), io)
             return self._commit(local, None, record, io)
         if over or runtime.spec_of(pod).host_network:
             ip = self.machine.shape.address if not over else ""
@@ -298,7 +295,7 @@ class Kubelet(Component[Local]):
                     io.after(runtime.grace_ms(record.pod), f"kill:{record.key}")
                     local = self._tell(
                         local, record, "Normal", "Killing", f"Container {container.name} "
-                        "definition changed, will be restarted", container.name, io)
+                        "definition changed, will be restarted", io)
                 elif container.point in (BACKOFF, PULL_BACKOFF):
                     io.cancel(f"restart:{record.key}/{container.name}")
                     io.cancel(f"idle:pull:{record.key}/{container.name}")
@@ -315,7 +312,7 @@ class Kubelet(Component[Local]):
         for each in record.containers:
             if each.point in ALIVE:
                 local = self._tell(local, record, "Normal", "Killing",
-                                   f"Stopping container {each.name}", each.name, io)
+                                   f"Stopping container {each.name}", io)
             elif each.point in (BACKOFF, PULL_BACKOFF):
                 io.cancel(f"restart:{record.key}/{each.name}")
                 io.cancel(f"idle:pull:{record.key}/{each.name}")
@@ -394,12 +391,14 @@ class Kubelet(Component[Local]):
                 record = runtime.with_container(record, each._replace(point=CREATING))
         return record
 
-    def _tell(self, local: Local, record: PodRecord, type_: str, reason: str, message: str,
-              container: str, io: Io) -> Local:
+    def _tell(self, local: Local, record: PodRecord, type_: Literal["Normal", "Warning"],
+              reason: str, message: str, io: Io) -> Local:
+        """Tell an event about a pod."""
         if not self.tells:
             return local
-        return queued(local, event_for(record, self.machine.name, type_, reason, message,
-                                       container, io.now))
+        told = recorder.record(local.events, record.pod, type_, reason, message, "kubelet", io.now,
+                               self.machine.name)
+        return local._replace(events=told)
 
     # -- messages and timers -----------------------------------------------------------------------
 
@@ -417,7 +416,7 @@ class Kubelet(Component[Local]):
         elif lane == "status":
             local = self._on_status(local, body, io)
         elif lane == "events":
-            local = self._on_told(local, body, io)
+            local = local._replace(events=recorder.replied(local.events, body, io))
         return self._pump(local, io)
 
     def timer(self, local: Local, key: str, io: Io) -> Local:
@@ -545,22 +544,6 @@ class Kubelet(Component[Local]):
             return local
         return local._replace(dirty=(*local.dirty, key))
 
-    def _on_told(self, local: Local, body: Any, io: Io) -> Local:
-        """An event was written, or counted where it was there already, or is given up."""
-        event, point = local.events[0] if local.events else None, local.sending
-        if event is None or not point:
-            return local
-        if type(body) is Reply:
-            if point == "creating" and body.code == 409 and body.body.reason == "AlreadyExists":
-                metadata: Metadata = event.metadata
-                io.request("apiserver", "events", get("events", metadata.namespace or "",
-                                                      metadata.name or ""))
-                return local._replace(sending="reading")
-            if point == "reading" and body.code == 200:
-                io.request("apiserver", "events", update(again(body.body, event)))
-                return local._replace(sending="counting")
-        return local._replace(events=local.events[1:], sending="")
-
     # -- sending -----------------------------------------------------------------------------------
 
     def _pump(self, local: Local, io: Io) -> Local:
@@ -578,7 +561,7 @@ class Kubelet(Component[Local]):
             return bool(local.dirty) and local.flight is None and not local.waits \
                 and local.informer.synced
         if lane == "events":
-            return bool(local.events) and not local.sending
+            return recorder.offers(local.events)
         if lane == "lease":
             return local.lease_point in ("due", "missing") and local.registration == "registered"
         if lane == "node":
@@ -592,8 +575,7 @@ class Kubelet(Component[Local]):
         if lane == "status":
             return self._send_status(local, io)
         if lane == "events":
-            io.request("apiserver", "events", create(local.events[0]))
-            return local._replace(sending="creating")
+            return local._replace(events=recorder.send(local.events, io))
         if lane == "lease":
             return self._send_lease(local, io)
         if lane == "node":

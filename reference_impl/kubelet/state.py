@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from model.api.objects import Event, Lease, Node, Pod, PodStatus
+from model.api.objects import Lease, Node, Pod, PodStatus
 from model.kernel.component import Step
 from model.kernel.values import FrozenMap
 from reference_impl.lib.informer import Informer
+from reference_impl.lib.recorder import NO_EVENTS, Recorder
 
 # Program points of a container, in the order in which it passes through them.
 HELD = "held"                   # waits for the init containers before it
@@ -117,7 +118,8 @@ class Local(NamedTuple):
     """The local state of a kubelet.
 
     `dirty`: keys of pods whose status may have to be written, oldest first. `offers`: the own steps
-    of containers that are possible now. `sending`: how far the oldest event is (creating, reading, counting).
+    of containers that are possible now. `flight`: the write to a pod that is not answered yet;
+    `waits`: the server refused, a timer will try again.
     """
 
     pods: FrozenMap[str, PodRecord]
@@ -136,5 +138,4 @@ class Local(NamedTuple):
     node_flight: bool = False
     lease: Lease | None = None
     lease_point: str = "due"
-    events: tuple[Event, ...] = ()
-    sending: str = ""
+    events: Recorder = NO_EVENTS
