@@ -49,16 +49,16 @@ NO_PODS: tuple[Pod, ...] = ()
 class Work(NamedTuple):
     """Where a sync stands. `at`: which request is in flight (look, claim, create, delete, status).
 
-    `rc`: the controller as cached at the start; `pods`: the pods that are its own so far; `manage`:
-    the expectations were met at the start; `left`: pods still to claim or to delete, the first of
-    them in flight; `missing`: pods still to create, the one in flight included; `error`: the first
-    failure of this sync, as (reason, message) of the ReplicaFailure condition.
+    `rc`: the controller as cached when it was last looked at; `pods`: the pods adopted so far, then
+    the pods that count; `manage`: the expectations were met; `left`: pods still to claim or to
+    delete, the first of them in flight; `missing`: pods still to create, the one in flight
+    included; `error`: the first failure, as (reason, message) of the ReplicaFailure condition.
     """
 
     at: str
     rc: ReplicationController
-    pods: tuple[Pod, ...]
-    manage: bool
+    pods: tuple[Pod, ...] = NO_PODS
+    manage: bool = False
     left: tuple[Pod, ...] = NO_PODS
     missing: int = 0
     error: tuple[str, str] | None = None
@@ -155,32 +155,30 @@ class Replication(Controller[Expectations]):
         rc: ReplicationController | None = self.cached(local, RCS, key)
         if rc is None:
             return self.done(local._replace(memory=book.forget(local.memory, key)))
-        waits_ms = book.waits_ms(local.memory, key, io.now)
-        if waits_ms:
-            # Kubernetes only looks again when something happens; a timer makes sure of it.
-            work_queue.add_after(io, key, waits_ms)
-        own, claims = self._candidates(local, rc)
-        work = Work("claim", rc, own, waits_ms == 0, claims)
+        claims = self._claims(local, rc)
+        work = Work("claim", rc, left=claims)
         if any(controller_of(pod.metadata) is None for pod in claims):
             return self.ask(local, get(RCS, *split_key(key)), work._replace(at="look"), io)
         return self._claim(local, work, io)
 
-    def _candidates(self, local: State,
-                    rc: ReplicationController) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
-        """The pods that are the controller's already, and those to release or to adopt."""
+    def _own(self, local: State, rc: ReplicationController) -> list[Pod]:
+        """The cached live pods that the controller has and that its selector matches."""
+        selector = None if rc.spec is None else rc.spec.selector
+        return [pod for pod in self.reflector(PODS).by(local.caches[PODS], "owner",
+                                                       rc.metadata.uid or "")
+                if is_active(pod) and selects(selector, pod.metadata.labels)]
+
+    def _claims(self, local: State, rc: ReplicationController) -> tuple[Pod, ...]:
+        """The cached live pods to release and to adopt."""
+        if rc.metadata.deletion_timestamp is not None:
+            return NO_PODS
         cache, reflector = local.caches[PODS], self.reflector(PODS)
         selector = None if rc.spec is None else rc.spec.selector
-        own: list[Pod] = []
-        claims: list[Pod] = []
-        for pod in reflector.by(cache, "owner", rc.metadata.uid or ""):
-            if is_active(pod):
-                (own if selects(selector, pod.metadata.labels) else claims).append(pod)
-        if rc.metadata.deletion_timestamp is not None:
-            return tuple(own), ()
-        for pod in reflector.by(cache, "orphans", rc.metadata.namespace or ""):
-            if is_active(pod) and selects(selector, pod.metadata.labels):
-                claims.append(pod)
-        return tuple(own), tuple(claims)
+        strangers = [pod for pod in reflector.by(cache, "owner", rc.metadata.uid or "")
+                     if is_active(pod) and not selects(selector, pod.metadata.labels)]
+        orphans = [pod for pod in reflector.by(cache, "orphans", rc.metadata.namespace or "")
+                   if is_active(pod) and selects(selector, pod.metadata.labels)]
+        return (*strangers, *orphans)
 
     def replied(self, local: State, reply: Reply, io: Io) -> State:
         work: Work = local.work
@@ -246,21 +244,32 @@ class Replication(Controller[Expectations]):
     # -- creating and deleting ------------------------------------------------------------------
 
     def _manage(self, local: State, work: Work, io: Io) -> State:
-        rc = work.rc
+        """Decide from what the caches hold now: claiming may have taken a while."""
+        rc: ReplicationController | None = self.cached(local, RCS, local.key)
+        if rc is None or rc.metadata.uid != work.rc.metadata.uid:
+            return self.done(local)
+        own = self._own(local, rc)
+        adopted_uids = {pod.metadata.uid for pod in work.pods} - {pod.metadata.uid for pod in own}
+        pods = (*own, *(pod for pod in work.pods if pod.metadata.uid in adopted_uids))
+        waits_ms = book.waits_ms(local.memory, local.key, io.now)
+        if waits_ms:
+            # Kubernetes only looks again when something happens; a timer makes sure of it.
+            work_queue.add_after(io, local.key, waits_ms)
+        manage = waits_ms == 0 and rc.metadata.deletion_timestamp is None
+        work = Work("status", rc, pods, manage)
         wish = 0 if rc.spec is None or rc.spec.replicas is None else rc.spec.replicas
-        surplus = len(work.pods) - wish
-        if not work.manage or rc.metadata.deletion_timestamp is not None or surplus == 0:
-            return self._write_status(local, work, io)
-        if surplus < 0:
-            count = min(-surplus, BURST_MAX)
+        if manage and len(pods) < wish:
+            count = min(wish - len(pods), BURST_MAX)
             memory = book.expect_creations(local.memory, local.key, count, io.now)
             return self._create(local._replace(memory=memory),
                                 work._replace(at="create", missing=count), io)
-        chosen = victims.to_delete(work.pods, min(surplus, BURST_MAX), io.now)
-        uids = tuple(pod.metadata.uid or "" for pod in chosen)
-        memory = book.expect_deletions(local.memory, local.key, uids, io.now)
-        return self._delete(local._replace(memory=memory),
-                            work._replace(at="delete", left=chosen), io)
+        if manage and len(own) > wish:
+            chosen = victims.to_delete(tuple(own), min(len(own) - wish, BURST_MAX), io.now)
+            uids = tuple(pod.metadata.uid or "" for pod in chosen)
+            memory = book.expect_deletions(local.memory, local.key, uids, io.now)
+            return self._delete(local._replace(memory=memory),
+                                work._replace(at="delete", left=chosen), io)
+        return self._write_status(local, work, io)
 
     def _create(self, local: State, work: Work, io: Io) -> State:
         if not work.missing:
