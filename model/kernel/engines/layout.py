@@ -14,7 +14,7 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from model.kernel.engines.lower import Program, Rule, Unpackable, code, compare, decode, span
+from model.kernel.engines.lower import Program, Rule, Unpackable, code, compare, span
 from model.kernel.spec import ir
 from model.kernel.spec.ir import Expr
 
@@ -25,7 +25,6 @@ CLASSES_MAX = 4  # an action that writes at more different keys: every record ma
 BINDINGS_MAX = 64  # arguments of an action are enumerated up to so many tuples
 
 Values = frozenset[int] | None  # None: any
-State = dict[str, ir.Value | dict[tuple[int, ...], ir.Value]]
 
 
 class Field(NamedTuple):
@@ -132,19 +131,6 @@ class Layout(NamedTuple):
             for each in block.group.fields:
                 state[each.name] = [initial_code(self.program, each.name)] * block.entries
         return self.pack(state)
-
-    def values(self, codes: Mapping[str, list[int]]) -> State:
-        """A state as values: a scalar, or a dictionary from member numbers."""
-        module, scope = self.program.module, self.program.scope
-        result: State = {}
-        for variable in module.variables:
-            column = [decode(each, variable.type, scope) for each in codes[variable.name]]
-            if not variable.keys:
-                result[variable.name] = column[0]
-            else:
-                places = product(*(range(scope.sizes[key]) for key in variable.keys))
-                result[variable.name] = dict(zip(places, column, strict=True))
-        return result
 
 
 def initial_code(program: Program, variable: str) -> int:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from model.kernel.engines import codegen
 from model.kernel.engines.codegen import Printed
 from model.kernel.engines.layout import Layout
-from model.kernel.engines.packed import DENSE_RANKS_MAX, Failure, Limits, Progress, Raw
+from model.kernel.engines.packed import DENSE_RANKS_MAX, Limits, Progress, Raw
+from model.kernel.spec.interpret import Failure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +61,11 @@ def load(source: str) -> ModuleType:
 class _Run:
     """One search: its arrays, which grow by doubling while the bound on memory allows."""
 
-    def __init__(self, layout: Layout, printed: Printed, dense: bool, limits: Limits) -> None:
+    def __init__(self, layout: Layout, printed: Printed, dense: bool, limits: Limits,
+                 initial: tuple[int, ...]) -> None:
         import numpy as np
+
+        self.initial, self.module = initial, load(printed.source)
 
         self.np, self.layout, self.printed, self.limits = np, layout, printed, limits
         self.dense, self.double = dense, len(layout.ranks) == 2
@@ -80,13 +84,15 @@ class _Run:
         self._start()
 
     def _start(self) -> None:
-        initial = self.layout.initial()
+        initial = self.initial
         self.queue[0], self.parents[0] = initial[0], 0
         if self.double:
             self.queue2[0] = initial[1]
         self.s[codegen.TAIL] = self.s[codegen.LEVEL_END] = 1
         if self.dense:
             self.seen[initial[0] >> 6] = self.np.uint64(1 << (initial[0] & 63))
+        else:
+            self.module.refill(self.seen, *self.queues(), 1)
 
     def queues(self) -> tuple[Any, ...]:
         return (self.queue, self.queue2) if self.double else (self.queue,)
@@ -94,7 +100,7 @@ class _Run:
     def bytes_used(self) -> int:
         return int(self.queue.nbytes + self.queue2.nbytes + self.parents.nbytes + self.seen.nbytes)
 
-    def grow(self, module: ModuleType) -> bool:
+    def grow(self) -> bool:
         """Make room for another chunk of successors; False where memory does not allow it."""
         np, tail = self.np, int(self.s[codegen.TAIL])
         if tail + self.printed.instances > self.capacity:
@@ -116,7 +122,7 @@ class _Run:
                 if self.bytes_used() + size * 8 > self.limits.memory_bytes:
                     return False
             self.seen = np.full(size, -1, np.int64)
-            module.refill(self.seen, *self.queues(), tail)
+            self.module.refill(self.seen, *self.queues(), tail)
         return True
 
     def room(self) -> int:
@@ -142,18 +148,19 @@ class _Run:
 
 
 def failure_of(layout: Layout, printed: Printed, fault: int) -> Failure | None:
-    """What a fault word says."""
+    """What a fault word says; path and states are still to be found."""
     module = layout.program.module
     kind, number = fault // 10_000 * 10_000, fault % 10_000
     if kind == codegen.BROKEN_INVARIANT:
-        return Failure("invariant", layout.program.invariants[number].name)
+        rule = module.invariants[number]
+        return Failure("invariant", rule.name, rule.line, (), ())
     if kind == codegen.BROKEN_STEP:
-        return Failure("step rule", printed.steps[number])
+        return Failure("step rule", printed.steps[number], 0, (), ())
     if kind == codegen.OUT_OF_DOMAIN:
-        update = printed.writes[number]
-        return Failure("domain", update.variable, f"{module.file}:{update.line}")
+        return Failure("fault", printed.writes[number].variable, printed.writes[number].line,
+                       (), ())
     if kind == codegen.OUT_OF_KEYS:
-        return Failure("domain", "a key outside its index", module.file)
+        return Failure("fault", "a key outside its index", 0, (), ())
     if kind == codegen.OUT_OF_TABLE:
         names = ", ".join(each.name for each in layout.blocks[number].group.fields)
         raise AssertionError(f"the abstract search missed a record of {names}")
@@ -167,14 +174,14 @@ def run(layout: Layout, *, symmetry: bool, limits: Limits,
     started = time.monotonic()
     dense = len(layout.ranks) == 1 and layout.ranks[0] <= DENSE_RANKS_MAX \
         and layout.ranks[0] // 8 <= limits.memory_bytes // 2
-    canonical = None
+    canonical, initial = None, layout.initial()
     if symmetry:
-        from model.kernel.engines.symmetry import printer
+        from model.kernel.engines.symmetry import evaluator, printer
 
-        canonical = printer(layout)
+        canonical, initial = printer(layout), evaluator(layout)(initial)
     printed = codegen.Search(layout, dense=dense, canonical=canonical).printed()
-    module = load(printed.source)
-    state = _Run(layout, printed, dense, limits)
+    state = _Run(layout, printed, dense, limits, initial)
+    module = state.module
     arguments = (state.s, state.seen, *state.queues(), state.parents)
     module.search(*arguments, 0, 0, False)  # compiles, expands nothing
     compiled = time.process_time()
@@ -185,14 +192,14 @@ def run(layout: Layout, *, symmetry: bool, limits: Limits,
             stopped = "states"
         elif time.monotonic() - started > limits.seconds:
             stopped = "seconds"
-        elif not state.grow(module):
+        elif not state.grow():
             stopped = "memory"
         else:
             module.search(s, state.seen, *state.queues(), state.parents,
                           int(s[codegen.HEAD]) + CHUNK, state.tail_stop(), False)
             if progress is not None:
                 progress(Progress(int(s[codegen.TAIL]), int(s[codegen.HEAD]),
-                                  int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH])))
+                                  int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]) + 1))
     expanded = int(s[codegen.HEAD])
     complete = not stopped and expanded == int(s[codegen.TAIL])
     if stopped:
@@ -209,7 +216,7 @@ def _raw(state: _Run, complete: bool, stopped: str, compile_seconds: float,
     reached = [s[names[f"hit_{at}"] : names[f"hit_{at}"] + block.radix].tolist()
                for at, block in enumerate(layout.blocks)]
     witnessed = s[names["witnessed"] : names["witnessed"] + len(layout.program.witnesses)]
-    return Raw(int(s[codegen.TAIL]), int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]), complete,
+    return Raw(int(s[codegen.TAIL]), int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]) + 1, complete,
                stopped, search_seconds, compile_seconds, state.bytes_used(),
                "dense bitset" if state.dense else "hash table", failure,
                state.path() if failure else [], counts.tolist(), reached,

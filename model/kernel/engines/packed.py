@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from model.kernel.engines.layout import Layout, State, plan
-from model.kernel.engines.lower import Program, Unpackable, decode, lower
+from model.kernel.engines.layout import Layout, plan
+from model.kernel.engines.lower import Unpackable, decode, lower
 from model.kernel.spec import ir
+from model.kernel.spec.interpret import Failure
 
 Verdict = Literal["holds", "violated", "incomplete"]
 DENSE_RANKS_MAX = 1 << 33
@@ -38,25 +39,10 @@ class Progress(NamedTuple):
     depth: int
 
 
-class Step(NamedTuple):
-    """One action of a counterexample and the state that it leads to."""
-
-    action: str
-    arguments: dict[str, ir.Value]
-    state: State
-
-
-class Failure(NamedTuple):
-    """What a counterexample shows: `kind` is invariant, step rule or domain; `where` a line."""
-
-    kind: str
-    name: str
-    where: str = ""
-
-
 @dataclass
 class PackedResult:
-    """The outcome of a search. `orbits` is the number of states up to symmetry, where that was
+    """The outcome of a search; `failure` is the interpreter's, with concrete states also under
+    symmetry. `depth` counts levels, the initial state's among them. `orbits` is the number of states up to symmetry, where that was
     on (`states` is the same number then), else None. `reached` holds the values that each variable
     took; `witnesses` says which conditions some state satisfied."""
 
@@ -71,8 +57,6 @@ class PackedResult:
     bytes_per_state: float
     visited: str
     failure: Failure | None = None
-    initial: State = field(default_factory=dict)
-    trace: tuple[Step, ...] = ()
     actions: dict[str, int] = field(default_factory=dict)
     reached: dict[str, frozenset[ir.Value]] = field(default_factory=dict)
     witnesses: dict[str, bool] = field(default_factory=dict)
@@ -116,16 +100,15 @@ def search(module: ir.Module, scope: ir.Scope, *, engine: Literal["numba", "nump
     raw = _engine(engine)(layout, symmetry=symmetry, limits=limits, progress=progress)
     verdict: Verdict = "violated" if raw.failure else "holds" if raw.complete else "incomplete"
     program = layout.program
-    initial = layout.values(layout.unpack(layout.initial()))
-    trace: tuple[Step, ...] = ()
-    if raw.failure is not None:
+    failure = raw.failure
+    if failure is not None:
         from model.kernel.engines.retrace import retrace
 
-        trace = retrace(layout, raw.path, symmetry=symmetry)
+        failure = retrace(layout, raw.path, failure, symmetry=symmetry)
     return PackedResult(
         raw.states, raw.transitions, raw.depth, raw.states if symmetry else None, verdict, engine,
         raw.seconds_search, raw.seconds_compile, raw.bytes_used / max(1, raw.states), raw.visited,
-        raw.failure, initial, trace,
+        failure,
         {rule.name: count for rule, count in zip(program.rules, raw.actions, strict=True)},
         _reached(layout, raw.reached, symmetry),
         {claim.name: seen for claim, seen in zip(program.witnesses, raw.witnessed, strict=True)},
@@ -157,5 +140,4 @@ def _reached(layout: Layout, digits: list[list[int]], symmetry: bool) -> dict[
     return found
 
 
-__all__ = ["Failure", "Limits", "PackedResult", "Program", "Progress", "Raw", "Step",
-           "Unpackable", "search"]
+__all__ = ["Failure", "Limits", "PackedResult", "Progress", "Raw", "Unpackable", "search"]

@@ -1,0 +1,349 @@
+"""Symmetry reduction: one state stands for all that differ by renaming members of symmetric sets.
+
+The representative is found without trying all renamings. One set (the largest whose members do
+not refer to one another) is *sorted*: once all other members have their names, its members differ
+by their records and by who points at them, so their names are the order of that. The members of
+every other set are first ordered by a signature that no renaming changes (the own record, the
+records that point there); where signatures are equal, all orders of the equal ones are tried and
+the smallest number wins. The trying is left out where equal signatures mean that two members can
+be exchanged (`twins`): one such set, to which one variable of the sorted set points.
+
+Signatures are sums of 40-bit hashes. A collision costs reduction, never soundness: what comes
+out is always the state itself under some renaming. Refused, with the reason: more than
+ORDERS_MAX orders to try in the worst case, and records too wide to compare as one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from itertools import permutations
+from math import factorial, prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from model.kernel.engines.layout import Block, Layout
+from model.kernel.engines.lower import Unpackable
+from model.kernel.spec import ir
+
+if TYPE_CHECKING:
+    from model.kernel.engines.codegen import Map
+
+ORDERS_MAX = 5_040
+KEY_MAX = 1 << 62
+
+
+class Sets(NamedTuple):
+    """The symmetric sets with more than one member: the one that is sorted, the others."""
+
+    sorted: str | None
+    ordered: tuple[str, ...]
+    twins: bool
+
+
+def member_of(value_type: ir.Type, names: tuple[str, ...] | set[str]) -> str | None:
+    """The index that a type's values are members of, if it is one of these."""
+    if isinstance(value_type, ir.MemberType) and value_type.index in names:
+        return value_type.index
+    return None
+
+
+def sets_of(layout: Layout) -> Sets:
+    """How each symmetric set is treated. Unpackable where that would try too many orders."""
+    module, scope = layout.program.module, layout.program.scope
+    symmetric = [index.name for index in module.indexes
+                 if index.symmetric and scope.sizes[index.name] > 1]
+    related = {name for name in symmetric for each in module.variables
+               if each.keys.count(name) + (member_of(each.type, {name}) == name) > 1}
+    free = [name for name in symmetric if name not in related]
+    best = max(free, key=lambda name: scope.sizes[name], default=None)
+    ordered = tuple(name for name in symmetric if name != best)
+    twins = len(ordered) <= 1 and not any(_entangled(each, best, ordered)
+                                          for each in module.variables)
+    twins = twins and sum(member_of(each.type, ordered) is not None and bool(each.keys)
+                          for each in module.variables) <= 1
+    orders = 1 if twins else prod(factorial(scope.sizes[name]) for name in ordered)
+    if orders > ORDERS_MAX:
+        raise Unpackable(f"symmetry of {', '.join(ordered)} together would try {orders} orders "
+                         "of members for a state")
+    return Sets(best, ordered, twins)
+
+
+def _entangled(variable: ir.Variable, best: str | None, ordered: tuple[str, ...]) -> bool:
+    """Whether equal signatures of an ordered set need not mean that members can be exchanged."""
+    pair = len(variable.keys) == 2 and any(name in variable.keys for name in ordered)
+    to_best = best is not None and member_of(variable.type, {best}) is not None
+    to_ordered = member_of(variable.type, ordered) is not None
+    return pair or to_best or (to_ordered and variable.keys not in ((), (best,)))
+
+
+def mix(*parts: Any) -> int:
+    """A 40-bit hash, the same everywhere."""
+    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=5).digest(), "big")
+
+
+def signature_table(layout: Layout, number: int, role: str, names: tuple[str, ...]) -> tuple[
+        int, ...]:
+    """For each digit of a block, a hash of what no renaming changes about its record."""
+    block = layout.blocks[number]
+    sizes = layout.program.scope.sizes
+    values = []
+    for record in block.group.records:
+        kept = tuple(
+            (value == sizes[index]) if (index := member_of(each.type, names)) else value
+            for each, value in zip(block.group.fields, record, strict=True))
+        values.append(mix(role, number, kept))
+    return tuple(values)
+
+
+class _Canonical:
+    """Prints `canonical`, which takes the words of a state and returns its representative's."""
+
+    def __init__(self, layout: Layout, places: Map) -> None:
+        self.layout, self.places = layout, places
+        self.scope = layout.program.scope
+        self.sets = sets_of(layout)
+        self.named = tuple(name for name in (*self.sets.ordered, self.sets.sorted) if name)
+        self.double = len(layout.ranks) == 2
+        self.lines: list[str] = []
+        self.depth = 1
+
+    def say(self, *lines: str) -> None:
+        self.lines += ["    " * self.depth + line for line in lines]
+
+    def of(self, name: str) -> int:
+        return self.places.names[name]
+
+    def printed(self) -> str:
+        """The text of the function."""
+        if not self.named:
+            words = "y0, y1" if self.double else "y0"
+            return f"@njit(error_model='numpy')\ndef canonical({words}, s):\n    return {words}\n"
+        self.place()
+        self.decode()
+        for name in self.sets.ordered:
+            self.signature(name)
+        self.say("b0 = -1", *(["b1 = -1"] if self.double else []))
+        depth = self.depth
+        for name in self.sets.ordered:
+            self.order(name)
+        if self.sets.sorted:
+            self.sort(self.sets.sorted)
+        self.renumber()
+        self.depth = depth
+        words = "y0, y1" if self.double else "y0"
+        self.say("return b0, b1" if self.double else "return b0")
+        return "\n".join(["@njit(error_model='numpy')", f"def canonical({words}, s):",
+                          *self.lines, ""])
+
+    def place(self) -> None:
+        for name in self.named:
+            size = self.scope.sizes[name]
+            self.places.take(f"label_{name}", size + 1)
+            self.places.take(f"key_{name}", size)
+            self.places.take(f"first_{name}", size)
+            self.places.take(f"signature_{name}", size)
+            orders = [*permutations(range(size))] if not self.sets.twins \
+                and name in self.sets.ordered else []
+            self.places.table(f"orders_{name}", tuple(each for order in orders for each in order))
+            self.places.tables.append((self.of(f"label_{name}") + size, (size,)))
+        for number, block in enumerate(self.layout.blocks):
+            self.places.take(f"c_digit_{number}", block.entries)
+            for each in block.group.fields:
+                self.places.take(f"c_{each.name}", block.entries)
+            if not block.group.keys:
+                self.places.table(f"power_{number}", (block.weight,))
+
+    def decode(self) -> None:
+        """Digits and codes of all entries."""
+        self.say("r0 = y0", *(["r1 = y1"] if self.double else []))
+        for number, block in enumerate(self.layout.blocks):
+            self.say(f"for i in range({block.entries}):",
+                     f"    d = r{block.word} % {block.radix}",
+                     f"    r{block.word} //= {block.radix}",
+                     f"    s[{self.of(f'c_digit_{number}')} + i] = d")
+            for each in block.group.fields:
+                value = f"d + {block.group.records[0][0]}" if block.group.plain else \
+                    f"s[{self.of(f'of_{number}_{each.name}')} + d]"
+                self.say(f"    s[{self.of(f'c_{each.name}')} + i] = {value}")
+
+    # -------------------------------------------------------------- signatures and orders
+
+    def signature(self, name: str) -> None:
+        """For each member a sum of hashes that no renaming changes, then its place in order."""
+        size, at = self.scope.sizes[name], self.of(f"signature_{name}")
+        self.say(f"for i in range({size}):", f"    s[{at} + i] = 0")
+        for number, block in enumerate(self.layout.blocks):
+            for position, key in enumerate(block.group.keys):
+                if key == name:
+                    self.own_record(number, block, position, at)
+            for each in block.group.fields:
+                if member_of(each.type, {name}):
+                    self.pointers(number, block, each.name, at, size)
+        self.by_counting(name, at, f"label_{name}")
+        first, label = self.of(f"first_{name}"), self.of(f"label_{name}")
+        self.say(f"for i in range({size}):",
+                 f"    s[{first} + i] = s[{label} + i]")
+        key = self.of(f"key_{name}")
+        self.say(f"for i in range({size}):",
+                 f"    s[{key} + s[{label} + i]] = s[{at} + i]")
+
+    def own_record(self, number: int, block: Block, position: int, at: int) -> None:
+        role = f"key {position}"
+        table = self.places.table(f"mix_{number}_{position}",
+                                  signature_table(self.layout, number, role, self.named))
+        width = self.scope.sizes[block.group.keys[1]] if len(block.group.keys) == 2 else 1
+        member = f"i // {width}" if position == 0 else f"i % {width}"
+        self.say(f"for i in range({block.entries}):",
+                 f"    s[{at} + {member}] += s[{table} + s[{self.of(f'c_digit_{number}')} + i]]")
+
+    def pointers(self, number: int, block: Block, variable: str, at: int, size: int) -> None:
+        table = self.places.table(f"mix_{number}_{variable}", signature_table(
+            self.layout, number, f"points {variable}", self.named))
+        self.say(f"for i in range({block.entries}):",
+                 f"    p = s[{self.of(f'c_{variable}')} + i]",
+                 f"    if p < {size}:",
+                 f"        s[{at} + p] += s[{table} + s[{self.of(f'c_digit_{number}')} + i]]")
+
+    def by_counting(self, name: str, keys: int, label: str) -> None:
+        """Labels in the order of the keys, equal ones as they stand."""
+        size = self.scope.sizes[name]
+        self.say(f"for i in range({size}):", "    n = 0", f"    v = s[{keys} + i]",
+                 f"    for j in range({size}):",
+                 f"        if s[{keys} + j] < v or (s[{keys} + j] == v and j < i):",
+                 "            n += 1", f"    s[{self.of(label)} + i] = n")
+
+    def order(self, name: str) -> None:
+        """A loop over the orders of members with equal signatures."""
+        if self.sets.twins:
+            return
+        size = self.scope.sizes[name]
+        orders, key = self.of(f"orders_{name}"), self.of(f"key_{name}")
+        at = f"o_{name}"
+        self.say(f"last_{name} = 1", f"for i in range({size - 1}):",
+                 f"    if s[{key} + i] == s[{key} + i + 1]:",
+                 f"        last_{name} = {factorial(size)}",
+                 f"for {at} in range(last_{name}):")
+        self.depth += 1
+        self.say(f"f_{name} = True", f"for i in range({size}):",
+                 f"    if s[{key} + s[{orders} + {at} * {size} + i]] != s[{key} + i]:",
+                 f"        f_{name} = False", f"if f_{name}:")
+        self.depth += 1
+        self.say(f"for i in range({size}):",
+                 f"    s[{self.of(f'label_{name}')} + i] = "
+                 f"s[{orders} + {at} * {size} + s[{self.of(f'first_{name}')} + i]]")
+
+    # ------------------------------------------------------------- sorting and numbering
+
+    def sort(self, name: str) -> None:
+        """Label the members of the sorted set by what they are, now that the others have names."""
+        size, key = self.scope.sizes[name], self.of(f"key_{name}")
+        self.say(f"for i in range({size}):", f"    s[{key} + i] = 0")
+        total = 1
+        for number, block in enumerate(self.layout.blocks):
+            if name in block.group.keys:
+                total = self.sort_block(number, block, name, key, total)
+            for each in block.group.fields:
+                if member_of(each.type, {name}):
+                    total = self.sort_pointers(block, each.name, key, size, total)
+        if total > KEY_MAX:
+            raise Unpackable(f"what is known of a member of {name} takes "
+                             f"{total.bit_length()} bits, too many to sort by")
+        self.by_counting(name, key, f"label_{name}")
+
+    def sort_block(self, number: int, block: Block, name: str, key: int, total: int) -> int:
+        keys = block.group.keys
+        width = self.scope.sizes[keys[1]] if len(keys) == 2 else 1
+        self.say(f"for i in range({block.entries}):")
+        self.depth += 1
+        digit = self.digit(number, block, skip=name)
+        if len(keys) == 1:
+            self.say(f"s[{key} + i] += {digit} * {total}")
+            count = 1
+        else:
+            other = keys[1] if keys[0] == name else keys[0]
+            own, rest = (f"i // {width}", f"i % {width}") if keys[0] == name else (
+                f"i % {width}", f"i // {width}")
+            count = self.scope.sizes[other]
+            powers = self.places.table(f"sort_{number}", tuple(
+                min(KEY_MAX, total * block.radix**at) for at in range(count)))
+            self.say(f"s[{key} + {own}] += {digit} * s[{powers} + {self.label(other, rest)}]")
+        self.depth -= 1
+        return int(total * block.radix**count)
+
+    def sort_pointers(self, block: Block, variable: str, key: int, size: int, total: int) -> int:
+        powers = self.places.table(f"sort_{variable}", tuple(
+            min(KEY_MAX, total * 2**at) for at in range(block.entries)))
+        self.say(f"for i in range({block.entries}):",
+                 f"    p = s[{self.of(f'c_{variable}')} + i]", f"    if p < {size}:",
+                 f"        s[{key} + p] += s[{powers} + {self.entry(block)}]")
+        return int(total * 2**block.entries)
+
+    def label(self, index: str, member: str) -> str:
+        """The new name of a member."""
+        return f"s[{self.of(f'label_{index}')} + {member}]" if index in self.named else member
+
+    def entry(self, block: Block) -> str:
+        """Where entry `i` of a block goes."""
+        keys = block.group.keys
+        if len(keys) < 2:
+            return self.label(keys[0], "i") if keys else "i"
+        width = self.scope.sizes[keys[1]]
+        return f"{self.label(keys[0], f'i // {width}')} * {width} + " \
+               f"{self.label(keys[1], f'i % {width}')}"
+
+    def digit(self, number: int, block: Block, skip: str | None = None) -> str:
+        """The digit of entry `i` with its members renamed. `skip`: a set that has no names yet."""
+        names = [name for name in self.named if name != skip]
+        if not any(member_of(each.type, tuple(names)) for each in block.group.fields):
+            return f"s[{self.of(f'c_digit_{number}')} + i]"
+        at = ""
+        for each in block.group.fields:
+            value = f"s[{self.of(f'c_{each.name}')} + i]"
+            index = member_of(each.type, tuple(names))
+            if index:
+                value = self.label(index, value)
+            value = f"{value} - {each.low}" if each.low else value
+            at = f"({at}) * {each.size} + {value}" if at else value
+        if block.group.plain:
+            low = block.group.records[0][0] - block.group.fields[0].low
+            return f"({at} - {low})" if low else f"({at})"
+        return f"s[{self.of(f'digits_{number}')} + {at}]"
+
+    def renumber(self) -> None:
+        """The words of the renamed state; the smallest so far is kept."""
+        self.say("z0 = 0", *(["z1 = 0"] if self.double else []))
+        for number, block in enumerate(self.layout.blocks):
+            self.say(f"for i in range({block.entries}):")
+            self.depth += 1
+            self.say(f"z{block.word} += {self.digit(number, block)} * "
+                     f"s[{self.of(f'power_{number}')} + {self.entry(block)}]")
+            self.depth -= 1
+        if self.double:
+            self.say("if b0 < 0 or z1 < b1 or (z1 == b1 and z0 < b0):", "    b0 = z0",
+                     "    b1 = z1")
+        else:
+            self.say("if b0 < 0 or z0 < b0:", "    b0 = z0")
+
+
+def printer(layout: Layout) -> Callable[[Map], str]:
+    """What `codegen.Search` calls to print `canonical`."""
+    return lambda places: _Canonical(layout, places).printed()
+
+
+def evaluator(layout: Layout) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    """The same function in plain Python, for the few states of a trace."""
+    from model.kernel.engines.codegen import Search
+
+    search = Search(layout, dense=True, canonical=printer(layout))
+    words = [0] * search.places.end
+    for at, values in search.places.tables:
+        words[at : at + len(values)] = values
+    space: dict[str, Any] = {"njit": lambda **_: lambda function: function}
+    exec(compile(search.canonical, "<canonical>", "exec"), space)  # our own printed source
+    canonical = space["canonical"]
+
+    def apply(state: tuple[int, ...]) -> tuple[int, ...]:
+        found = canonical(*state, words)
+        return tuple(found) if len(state) == 2 else (found,)
+
+    return apply
