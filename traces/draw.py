@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -240,7 +241,7 @@ def state_graph(edges: Iterable[tuple[str, str, str]], path: Sequence[str] = (),
 
     `path` lists the labels of the states on the path, from the start.
     """
-    failing = set(zip(path, path[1:], strict=False))
+    failing = set(pairwise(path))
     on_path = set(path)
     lines = ["digraph states {", f"  label={quoted(title)}; labelloc=t; fontname=Helvetica;",
              "  node [fontname=Helvetica, fontsize=9, shape=box]; "

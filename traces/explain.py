@@ -24,8 +24,9 @@ def body_text(body: Any) -> str:
     """What a message says, in a few words: its type and the object it is about."""
     if body == CUT:
         return "connection cut"
-    words = [str(getattr(body, "type", "") or getattr(body, "verb", "") or getattr(body, "code", ""))]
-    inner = getattr(body, "object", None) or getattr(body, "body", None)
+    words = [str(next((getattr(body, field) for field in ("type", "verb", "code")
+                       if getattr(body, field, "")), ""))]
+    inner: Any = getattr(body, "object", None) or getattr(body, "body", None)
     resource, name = getattr(body, "resource", ""), getattr(body, "name", "")
     if resource:
         words.append(f"{resource}/{name}" if name else str(resource))

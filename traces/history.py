@@ -138,6 +138,8 @@ def from_text(text: str, where: str = "trace") -> History:
 def _fields(lines: list[str], where: str) -> tuple[dict[str, Any], int]:
     fields: dict[str, Any] = {}
     for number, line in enumerate(lines[1:], 2):
+        if number == len(lines):
+            break  # behind the last newline, or a line cut in half
         if line == FENCE:
             if "scenario" not in fields:
                 raise InputError("the header has no scenario", where=f"{where}:{number}")
