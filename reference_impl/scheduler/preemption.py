@@ -30,6 +30,7 @@ from reference_impl.scheduler.records import PodInfo, Snapshot
 CANDIDATES_MIN = 100
 CANDIDATES_PERCENT = 10
 PRIORITY_SHIFT = 2 ** 31
+NOT_STARTED = 2 ** 62
 NOT_HELPFUL = Rejection("DefaultPreemption", ("Preemption is not helpful for scheduling",), False)
 NO_VICTIMS = Rejection("DefaultPreemption", ("No preemption victims found for incoming pod",))
 NEVER = "preemption: not eligible due to preemptionPolicy=Never."
@@ -75,7 +76,12 @@ def preempt(profile: Profile, pod: PodInfo, snapshot: Snapshot,
                 told[name] = found
     if not candidates:
         return Outcome(message=f"preemption: {message_of(total, told)}")
-    best = min(candidates, key=_cost)
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        cost, least = _cost(candidate), _cost(best)
+        # What has not started counts as starting when it is looked at, so the later look wins.
+        if cost < least or (cost == least and cost[-1] == -NOT_STARTED):
+            best = candidate
     return Outcome(best.node, tuple(victim.key for victim in best.victims))
 
 
@@ -93,7 +99,7 @@ def _waits_for_victims(pod: PodInfo, snapshot: Snapshot, rejected: dict[str, Rej
 
 def _importance(pod: PodInfo) -> tuple[int, int, str]:
     """Sorts the more important pod first: higher priority, then earlier start."""
-    started = pod.started if pod.started is not None else 2 ** 62
+    started = NOT_STARTED if pod.started is None else pod.started
     return -pod.needs.priority, started, pod.key
 
 
@@ -161,15 +167,14 @@ def _split_by_budget(pods: list[PodInfo],
     return guarded, free
 
 
-def _cost(candidate: Candidate) -> tuple[int, int, int, int, int, str]:
+def _cost(candidate: Candidate) -> tuple[int, int, int, int, int]:
     """Orders candidates; a node where nobody has to go costs least."""
     victims = candidate.victims
     if not victims:
-        return 0, -PRIORITY_SHIFT, 0, 0, 0, candidate.node
+        return 0, -PRIORITY_SHIFT, 0, 0, 0
     top = victims[0].needs.priority
-    earliest = min((victim.started for victim in victims
-                    if victim.needs.priority == top and victim.started is not None),
-                   default=2 ** 62)
+    earliest = min(NOT_STARTED if victim.started is None else victim.started
+                   for victim in victims if victim.needs.priority == top)
     return (candidate.broken_budgets, top,
             sum(victim.needs.priority + PRIORITY_SHIFT for victim in victims), len(victims),
-            -earliest, candidate.node)
+            -earliest)
