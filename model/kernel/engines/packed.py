@@ -1,7 +1,8 @@
 """Packed search: all states of a spec at a scope, in machine words.
 
 `search` is breadth first, so a counterexample is as short as there is one; `graph` hands over all
-states and edges. Two engines run the same program: numba (compiled, fast) and NumPy (no compiler).
+states and edges. The same program runs in machine code (engine native: LLVM; or numba) and in NumPy,
+where no compiler is wanted.
 Bounds on states, seconds and memory end a search with the verdict "incomplete", never a crash.
 A state is checked when its turn comes; those still waiting at the end of a bounded search are
 checked before it reports.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from model.kernel.engines.layout import Layout, plan
@@ -18,6 +20,7 @@ from model.kernel.engines.lower import Unpackable, decode, lower
 from model.kernel.spec import ir
 from model.kernel.spec.interpret import Failure
 
+EngineName = Literal["native", "numba", "numpy"]
 Verdict = Literal["holds", "violated", "incomplete"]
 DENSE_RANKS_MAX = 1 << 33
 
@@ -83,13 +86,13 @@ class Raw(NamedTuple):
 
 
 class Engine(Protocol):
-    """One way to run a program: `numba_search` and `numpy_search` each export such a function."""
+    """One way to run a program: `compiled` and `numpy_search` each export such a function."""
 
     def __call__(self, layout: Layout, *, symmetry: bool, limits: Limits,
                  progress: Callable[[Progress], None] | None) -> Raw: ...
 
 
-def search(module: ir.Module, scope: ir.Scope, *, engine: Literal["numba", "numpy"] = "numba",
+def search(module: ir.Module, scope: ir.Scope, *, engine: EngineName = "native",
            symmetry: bool = False, max_states: int = Limits().states,
            max_seconds: float = Limits().seconds, max_memory_bytes: int = Limits().memory_bytes,
            progress: Callable[[Progress], None] | None = None) -> PackedResult:
@@ -115,12 +118,14 @@ def search(module: ir.Module, scope: ir.Scope, *, engine: Literal["numba", "nump
         raw.stopped_by)
 
 
-def _engine(name: str) -> Engine:
-    if name == "numba":
-        from model.kernel.engines.numba_search import run
-    else:
-        from model.kernel.engines.numpy_search import run
-    return run
+def _engine(name: EngineName) -> Engine:
+    if name == "numpy":
+        from model.kernel.engines import numpy_search
+
+        return numpy_search.run
+    from model.kernel.engines import compiled
+
+    return partial(compiled.run, compiler=name)
 
 
 def _reached(layout: Layout, digits: list[list[int]], symmetry: bool) -> dict[

@@ -1,8 +1,10 @@
-"""Packed search compiled by numba, from the source that `codegen` prints for a spec at a scope.
+"""Packed search in machine code, from the source that `codegen` prints for a spec at a scope.
 
-The source is kept as a file named by its hash, in the user's cache directory, so that numba's own
+Two compilers take the same source: `native` (LLVM, a start in tenths of a second, the one that is
+used when nobody asks) and numba (seconds, but a compiler that others wrote and test). For numba the
+source is kept as a file named by its hash, in the user's cache directory, so that numba's own
 cache, which sits beside it, can be trusted: another constant is another file. Where nothing may be
-written, the source is compiled in memory.
+written, it is compiled in memory.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from model.kernel.engines import codegen
 from model.kernel.engines.codegen import Printed
 from model.kernel.engines.layout import Layout
+from model.kernel.engines.native import compile_source
 from model.kernel.engines.packed import DENSE_RANKS_MAX, Limits, Progress, Raw
 from model.kernel.spec.interpret import Failure
 
@@ -62,10 +65,10 @@ class _Run:
     """One search: its arrays, which grow by doubling while the bound on memory allows."""
 
     def __init__(self, layout: Layout, printed: Printed, dense: bool, limits: Limits,
-                 initial: tuple[int, ...]) -> None:
+                 initial: tuple[int, ...], compiler: str) -> None:
         import numpy as np
 
-        self.initial, self.module = initial, load(printed.source)
+        self.initial = initial
 
         self.np, self.layout, self.printed, self.limits = np, layout, printed, limits
         self.dense, self.double = dense, len(layout.ranks) == 2
@@ -75,6 +78,10 @@ class _Run:
         narrow = not self.double and layout.ranks[0] <= 1 << 32
         self.word = np.uint32 if narrow else np.int64
         self.link = np.uint32 if limits.states < 1 << 32 else np.int64
+        bits = {"s": 64, "seen": 64, "queue": 32 if narrow else 64, "queue2": 64,
+                "parents": 32 if self.link is np.uint32 else 64}
+        self.module = load(printed.source) if compiler == "numba" else compile_source(
+            printed.source, bits)
         self.capacity = 1 << 16
         self.queue: Any = np.empty(self.capacity, self.word)
         self.queue2: Any = np.empty(self.capacity if self.double else 0, np.int64)
@@ -168,7 +175,7 @@ def failure_of(layout: Layout, printed: Printed, fault: int) -> Failure | None:
 
 
 def run(layout: Layout, *, symmetry: bool, limits: Limits,
-        progress: Callable[[Progress], None] | None) -> Raw:
+        progress: Callable[[Progress], None] | None, compiler: str = "native") -> Raw:
     """Search with compiled code; see `packed.search`."""
     before = time.process_time()
     started = time.monotonic()
@@ -180,7 +187,7 @@ def run(layout: Layout, *, symmetry: bool, limits: Limits,
 
         canonical, initial = printer(layout), evaluator(layout)(initial)
     printed = codegen.Search(layout, dense=dense, canonical=canonical).printed()
-    state = _Run(layout, printed, dense, limits, initial)
+    state = _Run(layout, printed, dense, limits, initial, compiler)
     module = state.module
     arguments = (state.s, state.seen, *state.queues(), state.parents)
     module.search(*arguments, 0, 0, False)  # compiles, expands nothing
