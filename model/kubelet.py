@@ -121,7 +121,7 @@ class Kubelet(Spec):
 
     @action(fair="strong")
     def report_end(self, p: Pod, n: Node) -> None:
-        require(self.point[p, n] == "ended" and not self.final(p))
+        require(self.holder[p] == n and self.point[p, n] == "ended" and not self.final(p))
         self.shown[p] = "ended"
 
     @action(fair="strong")
@@ -163,6 +163,11 @@ class Kubelet(Spec):
     @lemma
     def a_pod_that_is_told_to_have_ended_does_not_wait(self) -> bool:
         return all(all(not (self.final(p) and self.point[p, n] == "waiting") for n in Node)
+                   for p in Pod)
+
+    @lemma
+    def a_pod_without_a_machine_has_no_past(self) -> bool:
+        return all(self.holder[p] is not None or (self.shown[p] == "pending" and not self.asked[p])
                    for p in Pod)
 
     @step_rule
