@@ -52,10 +52,22 @@ def wanted(watcher: Watcher, events: tuple[Event, ...], compacted: int) -> tuple
     """
     key, range_end, next_revision, previous, _, filters, _ = watcher
     return tuple([
-        event if previous and event.kv.mod_revision > compacted else Event(event.type, event.kv)
+        _with_previous(event, events) if previous and event.kv.mod_revision > compacted
+        else Event(event.type, event.kv)
         for event in events
         if event.kv.mod_revision >= next_revision and event.type not in filters
         and matches(event.kv.key, key, range_end)])
+
+
+def _with_previous(event: Event, events: tuple[Event, ...]) -> Event:
+    """The event with the value before its revision, also where one transaction wrote twice."""
+    kv, before = event.kv, event.previous
+    if before is None or before.mod_revision < kv.mod_revision:
+        return event
+    first = next(each for each in events
+                 if each.kv.key == kv.key and each.kv.mod_revision == kv.mod_revision)
+    created = event.type == "PUT" and kv.create_revision == kv.mod_revision
+    return Event(event.type, kv, None if created else first.previous)
 
 
 def caught_up(store: Store, watcher: Watcher) -> tuple[Watcher | None, WatchReply | None, bool]:

@@ -14,7 +14,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import etcd_gateway
 import pytest
+from etcd_gateway import RealEtcd, WatchStream
 
 from model.api.storage import (
     FROM_KEY,
@@ -37,8 +39,6 @@ from model.kernel.component import Io, Message
 from model.kernel.mutant import Mutant
 from properties.etcd.member import MUTANTS
 from reference_impl.etcd.member import Etcd, Member
-import etcd_gateway
-from etcd_gateway import RealEtcd, WatchStream
 
 pytestmark = pytest.mark.skipif(etcd_gateway.BINARY is None,
                                 reason="no etcd server is installed (Debian: etcd-server)")
@@ -200,8 +200,8 @@ def historical_bug() -> Any:
     known = etcd_gateway.version()
     if known >= (3, 5, 16) or (3, 4, 34) <= known < (3, 5):
         return nullcontext()
-    found: Mutant = next(each for each in MUTANTS if each.name == "watch-delete-lost-at-compact-rev")
-    return found.installed()
+    bug: Mutant = next(each for each in MUTANTS if each.name == "watch-delete-lost-at-compact-rev")
+    return bug.installed()
 
 
 def campaign(server: RealEtcd, seed: int, count: int) -> int:
