@@ -1,0 +1,287 @@
+"""The scheduler as a component, fed by hand: queue, assumed pods, bindings, what it writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.api.objects import Node, Pod, freeze, with_resource_version
+from model.api.requests import ObjectList, Reply, Request, WatchEvent, conflict, failure, refused
+from model.kernel.component import CUT, Io, Message
+from reference_impl.scheduler.component import ALWAYS_WATCHED, Local, Scheduler
+
+SCHEDULER = Scheduler()
+
+
+class Bench:
+    """A scheduler with its last effects; `now` is its clock."""
+
+    def __init__(self, nodes: tuple[Node, ...] = (), pods: tuple[Pod, ...] = ()) -> None:
+        self.now = 0
+        self.version = 10
+        self.sent: list[tuple[str, str, Any]] = []
+        self.timers: dict[str, int] = {}
+        self.local: Local = SCHEDULER.init(self.io())
+        first = {"nodes": nodes, "pods": pods}
+        for lane in ALWAYS_WATCHED:
+            self.step("list", lane)
+            self.get(lane, Reply(200, ObjectList("List", first.get(lane, ()), "10")))
+        assert self.local.synced
+
+    def io(self) -> Io:
+        """Effects that are kept in `sent` and `timers` by `keep`."""
+        self.last = Io(self.now)
+        return self.last
+
+    def keep(self, local: Local) -> None:
+        """The step is over."""
+        self.local = local
+        self.sent = self.last.requests
+        for key, due in self.last.timers:
+            if due is None:
+                self.timers.pop(key, None)
+            else:
+                self.timers[key] = due
+
+    def step(self, verb: str, *args: str) -> Request | None:
+        """Take an own step that is offered; the request it sends."""
+        if verb != "list":
+            assert (verb, args) in SCHEDULER.steps(self.local), SCHEDULER.steps(self.local)
+        self.keep(SCHEDULER.step(self.local, verb, args, self.io()))
+        return self.sent[0][2] if self.sent else None
+
+    def get(self, lane: str, body: Any) -> Request | None:
+        """Deliver a message; the request it makes the scheduler send."""
+        self.keep(SCHEDULER.receive(self.local, Message("apiserver", lane, body), self.io()))
+        return self.sent[0][2] if self.sent else None
+
+    def see(self, lane: str, kind: Any, obj: Any) -> None:
+        """An event of a watch."""
+        self.version += 1
+        self.get(lane, WatchEvent(kind, with_resource_version(obj, str(self.version))))
+
+    def fire(self, key: str) -> None:
+        """A timer fires, at its time."""
+        self.now = max(self.now, self.timers.pop(key))
+        self.keep(SCHEDULER.timer(self.local, key, self.io()))
+
+    def verbs(self) -> list[str]:
+        """The verbs of the own steps offered, events aside."""
+        return [verb for verb, _ in SCHEDULER.steps(self.local) if verb != "record"]
+
+    def used(self, node: str) -> int:
+        """Processor taken on a node, in thousandths."""
+        return self.local.snapshot.nodes[node].used.cpu
+
+    def events(self) -> list[str]:
+        """Reasons of the events that wait to be written."""
+        return [event.reason or "" for event in self.local.recorder.waiting]
+
+
+def make_node(name: str, cpu: str = "2") -> Node:
+    node: Node = freeze({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "uid": name, "resourceVersion": "5"}, "spec": {},
+        "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}}})
+    return node
+
+
+def make_pod(name: str, cpu: str = "1", uid: str = "", on: str = "", priority: int = 0,
+             **spec: Any) -> Pod:
+    pod: Pod = freeze({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "uid": uid or name,
+                     "resourceVersion": "6", "creationTimestamp": "2016-07-01T00:00:00Z"},
+        "spec": {"containers": [{"name": "c", "image": "i",
+                                 "resources": {"requests": {"cpu": cpu}}}],
+                 "priority": priority, **({"nodeName": on} if on else {}), **spec},
+        "status": {"phase": "Pending"}})
+    return pod
+
+
+OK = Reply(201, None)
+
+
+def test_a_pod_is_assumed_bound_and_confirmed() -> None:
+    bench = Bench((make_node("n1"),), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    request = bench.step("bind", "default/p", "n1")
+    assert request is not None
+    assert (request.verb, request.resource, request.name, request.subresource) == (
+        "create", "pods", "p", "binding")
+    assert request.body.target.name == "n1"
+    assert request.body.metadata.uid == "p"
+    assert bench.used("n1") == 1000
+    assert list(bench.local.assumed) == ["default/p"]
+    bench.get("bind", OK)
+    assert bench.events() == ["Scheduled"]
+    assert list(bench.local.assumed) == ["default/p"], "only the watch confirms"
+    bench.see("pods", "MODIFIED", make_pod("p", on="n1"))
+    assert not bench.local.assumed
+    assert bench.used("n1") == 1000
+    assert bench.verbs() == []
+
+
+def test_equally_good_nodes_are_offered_as_choices() -> None:
+    bench = Bench((make_node("n1"), make_node("n2")), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    assert SCHEDULER.steps(bench.local) == (("bind", ("default/p", "n1")),
+                                            ("bind", ("default/p", "n2")))
+
+
+def test_the_next_attempt_counts_what_is_assumed() -> None:
+    bench = Bench((make_node("n1", "1"), make_node("n2", "1")), (make_pod("p"), make_pod("q")))
+    bench.step("attempt", "default/p")
+    bench.step("bind", "default/p", "n1")
+    bench.step("attempt", "default/q")
+    assert bench.verbs() == [], "one binding at a time"
+    bench.get("bind", OK)
+    assert SCHEDULER.steps(bench.local)[0] == ("bind", ("default/q", "n2"))
+
+
+def test_room_is_given_back_when_a_binding_is_refused_for_good() -> None:
+    bench = Bench((make_node("n1"),), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    bench.step("bind", "default/p", "n1")
+    asked = bench.get("bind", refused(conflict("pods", "p")))
+    assert asked is not None
+    assert asked.verb == "get"
+    bench.get("bind", Reply(200, make_pod("p")))
+    assert bench.used("n1") == 0
+    assert bench.verbs() == []
+    bench.fire("backoff:default/p")
+    assert bench.verbs() == ["attempt"]
+
+
+def test_room_stays_taken_while_the_outcome_is_unknown() -> None:
+    bench = Bench((make_node("n1"),), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    bench.step("bind", "default/p", "n1")
+    asked = bench.get("bind", CUT)
+    assert asked is not None
+    assert asked.verb == "get"
+    assert bench.used("n1") == 1000
+    assert bench.get("bind", refused(failure(503, "ServiceUnavailable", "later"))) is None
+    bench.fire("ask:")
+    bench.get("bind", Reply(200, make_pod("p", on="n1")))
+    assert bench.used("n1") == 1000
+    assert bench.events() == ["Scheduled"]
+
+
+def test_a_pod_that_does_not_fit_is_told_so_and_waits_for_an_event() -> None:
+    bench = Bench((make_node("n1", "1"),), (make_pod("p", cpu="2"),))
+    bench.step("attempt", "default/p")
+    bench.step("fail", "default/p")
+    assert bench.events() == ["FailedScheduling"]
+    request = bench.step("report", "default/p")
+    assert request is not None
+    assert request.subresource == "status"
+    (condition,) = request.body.status.conditions
+    assert (condition.type, condition.status, condition.reason) == (
+        "PodScheduled", "False", "Unschedulable")
+    assert condition.message.startswith("0/1 nodes are available: 1 Insufficient cpu.")
+    bench.get("status", Reply(200, None))
+    assert bench.verbs() == []
+    bench.see("nodes", "ADDED", make_node("n2", "1"))
+    assert bench.verbs() == [], "a node that is too small does not help"
+    bench.see("nodes", "ADDED", make_node("n3", "2"))
+    bench.fire("backoff:default/p")
+    bench.step("attempt", "default/p")
+    bench.step("bind", "default/p", "n3")
+
+
+def test_an_event_during_the_attempt_is_not_lost() -> None:
+    bench = Bench((), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    bench.see("nodes", "ADDED", make_node("n1"))
+    bench.step("fail", "default/p")
+    bench.fire("backoff:default/p")
+    assert "attempt" in bench.verbs()
+
+
+def test_a_verdict_refused_by_a_conflict_is_written_at_the_next_version() -> None:
+    bench = Bench((), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    bench.step("fail", "default/p")
+    bench.step("report", "default/p")
+    bench.get("status", refused(conflict("pods", "p")))
+    assert "report" not in bench.verbs()
+    bench.see("pods", "MODIFIED", make_pod("p"))
+    bench.step("report", "default/p")
+    bench.get("status", CUT)
+    assert "report" in bench.verbs()
+
+
+def test_pods_go_by_priority_then_by_who_waits_longest() -> None:
+    bench = Bench((), (make_pod("a"), make_pod("b", priority=5)))
+    bench.step("attempt", "default/b")
+    bench.step("fail", "default/b")
+    bench.step("attempt", "default/a")
+    bench.step("fail", "default/a")
+    bench.see("pods", "ADDED", make_pod("c"))
+    bench.see("nodes", "ADDED", make_node("n1"))
+    for key in ("default/b", "default/a"):
+        bench.fire(f"backoff:{key}")
+    order = [key for *_, key in bench.local.queue.active]
+    assert order == ["default/b", "default/c", "default/a"]
+
+
+def test_gated_pods_wait_until_their_gates_are_gone() -> None:
+    gates = [{"name": "g"}]
+    bench = Bench((make_node("n1"),), (make_pod("p", schedulingGates=gates),))
+    assert bench.verbs() == []
+    bench.see("pods", "MODIFIED", make_pod("p"))
+    assert bench.verbs() == ["attempt"]
+
+
+def test_pods_of_another_scheduler_are_left_alone() -> None:
+    bench = Bench((make_node("n1"),), (make_pod("p", schedulerName="other"),))
+    assert bench.verbs() == []
+
+
+def test_victims_are_marked_and_deleted_before_the_pod_is_tried_again() -> None:
+    low, high = make_pod("low", on="n1"), make_pod("high", priority=9)
+    bench = Bench((make_node("n1", "1"),), (low, high))
+    bench.step("attempt", "default/high")
+    bench.step("fail", "default/high")
+    marked = bench.step("evict", "default/low")
+    assert marked is not None
+    assert marked.body.status.conditions[0].reason == "PreemptionByScheduler"
+    bench.get("preempt", Reply(200, None))
+    deleted = bench.step("evict", "default/low")
+    assert deleted is not None
+    assert (deleted.verb, deleted.options.precondition_uid) == ("delete", "low")
+    bench.get("preempt", Reply(200, None))
+    assert bench.events() == ["FailedScheduling", "Preempted"]
+    assert bench.local.snapshot.nominated["default/high"].nominated == "n1"
+    bench.see("pods", "ADDED", make_pod("late"))
+    bench.see("pods", "DELETED", low)
+    bench.step("attempt", "default/late")
+    bench.step("fail", "default/late")
+    bench.fire("backoff:default/high")
+    bench.step("attempt", "default/high")
+    bench.step("bind", "default/high", "n1")
+
+
+def test_a_pod_made_again_under_its_name_is_another_pod() -> None:
+    bench = Bench((make_node("n1"), make_node("n2")), (make_pod("p", on="n1"),))
+    bench.see("pods", "MODIFIED", make_pod("p", uid="other", on="n2"))
+    assert (bench.used("n1"), bench.used("n2")) == (0, 1000)
+
+
+def test_finished_pods_and_deleted_nodes_leave_no_trace() -> None:
+    ended = make_pod("p", on="n1")
+    bench = Bench((make_node("n1"),), (ended,))
+    bench.see("pods", "MODIFIED", ended._replace(status=ended.status._replace(phase="Failed")))
+    assert bench.used("n1") == 0
+    bench.see("pods", "ADDED", make_pod("q", on="n1"))
+    bench.see("nodes", "DELETED", make_node("n1"))
+    assert not bench.local.snapshot.nodes
+    bench.see("nodes", "ADDED", make_node("n1"))
+    assert bench.used("n1") == 1000
+
+
+def test_a_bound_pod_is_never_bound_again() -> None:
+    bench = Bench((make_node("n1"),), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    bench.see("pods", "MODIFIED", make_pod("p", on="n1"))
+    assert bench.verbs() == []
