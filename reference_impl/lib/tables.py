@@ -389,7 +389,7 @@ def _event(event: api.Event, now: int) -> tuple[Cells, Cells]:
     last = event.last_timestamp or first
     source = event.source or api.EventSource()
     component = source.component or rest.get("reportingComponent") or ""
-    host = source.host or ""
+    host = source.host or rest.get("reportingInstance") or ""
     return ((age(last, now), event.type or "", event.reason or "",
              f"{(about.kind or '').lower()}/{about.name}", (event.message or "").strip()),
             (about.field_path or "", f"{component}, {host}" if host else component,
