@@ -138,7 +138,7 @@ def _phase(pod: api.Pod, status: api.PodStatus, now: int) -> str:
 def _conditions(conditions: tuple[api.Condition, ...] | None) -> str:
     if not conditions:
         return ""
-    rows: Rows = [("Type", "Status"), *((each.type or "", f"{each.status} ")
+    rows: Rows = [("Type ", "Status"), *((f"{each.type} ", f"{each.status} ")
                                         for each in conditions)]
     return "Conditions:\n" + tables.layout(rows, "  ", 2)
 
@@ -236,14 +236,7 @@ def _container(container: api.Container, status: api.ContainerStatus | None,
     env = [(f"  {each.name}:", _env_value(each)) for each in container.env or ()]
     rows += [("Environment:",), *env] if env else [("Environment:", NONE)]
     rows += [("Mounts:",)] if mounts else [("Mounts:", NONE)]
-    return _container_rows(rows, indent) + "".join(f"{indent}{mount}\n" for mount in mounts)
-
-
-def _container_rows(rows: Rows, indent: str) -> str:
-    """Titles and values in two columns; a title with no value stands alone on its line."""
-    width = max(len(row[0]) for row in rows if len(row) > 1) + 2
-    return "".join(f"{indent}{row[0]:<{width}}{row[1]}\n" if len(row) > 1
-                   else f"{indent}{row[0]}\n" for row in rows)
+    return columns(rows, indent) + "".join(f"{indent}{mount}\n" for mount in mounts)
 
 
 def _env_value(each: api.EnvVar) -> str:
@@ -431,10 +424,10 @@ def _node(node: api.Node, related: Related, now: int) -> str:
         text += "Lease:\n" + columns([("HolderIdentity:", lease.spec.holder_identity or "<unset>"),
                                       ("AcquireTime:", moment(lease.spec.acquire_time)),
                                       ("RenewTime:", moment(lease.spec.renew_time))], "  ")
-    heads: Rows = [("Type", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason",
+    heads: Rows = [("Type ", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason",
                     "Message"), ("----", "------", "-----------------", "------------------",
                                  "------", "-------")]
-    heads += [(each.type or "", each.status or "", f"{moment(each.last_heartbeat_time)} ",
+    heads += [(f"{each.type} ", each.status or "", f"{moment(each.last_heartbeat_time)} ",
                f"{moment(each.last_transition_time)} ", f"{each.reason or ''} ",
                each.message or "") for each in status.conditions or ()]
     text += "Conditions:\n" + tables.layout(heads, "  ", 2)
