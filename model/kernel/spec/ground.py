@@ -529,31 +529,45 @@ def _interval(expression: ir.Expr, cells: Sequence[CellInfo]) -> tuple[int, int]
 
 def after_step(rule: ir.Expr, instance: Instance) -> ir.Expr:
     """A step rule for one instance: primed cells become the values that it assigns."""
-    return _substitute(rule, dict(instance.updates))
+    new = dict(instance.updates)
+
+    def replaced(cell: Cell) -> ir.Expr:
+        if not cell.primed:
+            return cell
+        return new.get(cell.position) or Cell(cell.type, cell.line, cell.position)
+
+    return substitute(rule, replaced)
 
 
-def _substitute(expression: ir.Expr, new: dict[int, ir.Expr]) -> ir.Expr:
+def weakest(rule: ir.Expr, instance: Instance) -> ir.Expr:
+    """What must hold before the instance is taken for `rule`, a state rule, to hold after it."""
+    new = dict(instance.updates)
+    return substitute(rule, lambda cell: new.get(cell.position, cell))
+
+
+def substitute(expression: ir.Expr, new: Callable[[Cell], ir.Expr]) -> ir.Expr:
+    """The expression with every cell replaced, folded again."""
     match expression:
-        case Cell(primed=True, position=position):
-            return new.get(position) or Cell(expression.type, expression.line, position)
-        case Cell() | ir.Constant() | Undefined():
+        case Cell():
+            return new(expression)
+        case ir.Constant() | Undefined():
             return expression
         case ir.Not(operand=operand):
-            return negation(_substitute(operand, new))
+            return negation(substitute(operand, new))
         case ir.Boolean(operator=operator, operands=operands):
-            return _boolean(operator, [_substitute(each, new) for each in operands])
+            return _boolean(operator, [substitute(each, new) for each in operands])
         case ir.Compare(operator=operator, left=left, right=right, line=line):
-            return compare(operator, _substitute(left, new), _substitute(right, new), line)
+            return compare(operator, substitute(left, new), substitute(right, new), line)
         case ir.Among(operand=operand, values=values, line=line):
-            inner = _substitute(operand, new)
+            inner = substitute(operand, new)
             if isinstance(inner, ir.Constant):
                 return TRUE if inner.value in values else FALSE
             return ir.Among(ir.BOOL, line, inner, values)
         case ir.Arithmetic(operator=operator, left=left, right=right, line=line):
-            return arithmetic(operator, _substitute(left, new), _substitute(right, new), line)
+            return arithmetic(operator, substitute(left, new), substitute(right, new), line)
         case ir.Conditional(test=test, then=then, otherwise=otherwise):
-            return conditional(_substitute(test, new), _substitute(then, new),
-                               _substitute(otherwise, new))
+            return conditional(substitute(test, new), substitute(then, new),
+                               substitute(otherwise, new))
         case Count(operands=operands, line=line):
-            return count([_substitute(each, new) for each in operands], line)
+            return count([substitute(each, new) for each in operands], line)
     raise AssertionError(f"{type(expression).__name__} is no ground expression")

@@ -196,12 +196,16 @@ class Index(NamedTuple):
 
 
 class ConstantDeclaration(NamedTuple):
-    """A constant of the spec with the value that it has when the scope does not give another."""
+    """A constant of the spec with the value that it has when the scope does not give another.
+
+    With `least`, proofs for any size hold for every value from there on.
+    """
 
     name: str
     default: int
     short: str
     line: int
+    least: int | None = None
 
 
 class Variable(NamedTuple):

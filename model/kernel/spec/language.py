@@ -88,8 +88,12 @@ class Spec:
         return parse(cls)
 
 
-def constant(default: int, short: str = "") -> int:
-    """A constant of the spec, an integer; the scope may give another value."""
+def constant(default: int, short: str = "", least: int | None = None) -> int:
+    """A constant of the spec, an integer; the scope may give another value.
+
+    With `least`, the proof for any size is for every value from there on; without, for the value
+    of the scope.
+    """
     return default
 
 

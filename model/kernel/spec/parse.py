@@ -165,10 +165,12 @@ class _Parser:
         match value:
             case ast.Call(func=ast.Name(id="constant"), args=[ast.Constant(value=int(default))],
                           keywords=keywords):
-                short = next((each.value.value for each in keywords if each.arg == "short"
-                              and isinstance(each.value, ast.Constant)), "")
+                given = {each.arg: each.value.value for each in keywords
+                         if isinstance(each.value, ast.Constant)}
+                least = given.get("least")
                 self.declarations.constants[name] = ir.ConstantDeclaration(
-                    name, int(default), str(short), value.lineno)
+                    name, int(default), str(given.get("short", "")), value.lineno,
+                    least if isinstance(least, int) else None)
             case _:
                 raise self.fail(value, f"{name} is neither a constant nor a variable",
                           f"{name} = constant(3), or {name}: int = 0")
