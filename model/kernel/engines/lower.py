@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
+from model.kernel.errors import InputError
 from model.kernel.spec import ir
 from model.kernel.spec.ir import Expr
 
@@ -22,7 +23,7 @@ TRUE = ir.Constant(ir.BOOL, 0, True)
 FALSE = ir.Constant(ir.BOOL, 0, False)
 
 
-class Unpackable(Exception):  # noqa: N818 - it is an answer (use another engine), not an error
+class Unpackable(InputError):  # noqa: N818 - an answer (use another engine), not a mistake
     """The packed engines cannot hold this spec at this scope; the text says why."""
 
 

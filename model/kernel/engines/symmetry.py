@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from itertools import permutations
+from itertools import permutations, product
 from math import factorial, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -347,3 +347,173 @@ def evaluator(layout: Layout) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
         return tuple(found) if len(state) == 2 else (found,)
 
     return apply
+
+
+def vectorised(layout: Layout) -> Callable[[Any], Any]:
+    """The same function on an array of one-word states, for the NumPy engine."""
+    return _Vectorised(layout).apply
+
+
+class _Vectorised:
+    """Follows `_Canonical` step by step with one column for each word it computes."""
+
+    def __init__(self, layout: Layout) -> None:
+        import numpy as np
+
+        self.np: Any = np
+        self.layout, self.scope = layout, layout.program.scope
+        evaluator(layout)  # refuses what is too wide
+        self.sets = sets_of(layout)
+        self.named = tuple(name for name in (*self.sets.ordered, self.sets.sorted) if name)
+        self.tables = [np.array(block.group.table, np.int64) for block in layout.blocks]
+        self.mixed: dict[tuple[int, str], Any] = {}
+        self.digits: list[list[Any]] = []
+        self.codes: dict[str, list[Any]] = {}
+        self.labels: dict[str, Any] = {}
+        self.rows: Any = None
+
+    def apply(self, words: Any) -> Any:
+        """The representatives of the states."""
+        np = self.np
+        if not self.named:
+            return words
+        self.rows = np.arange(len(words))
+        self._decode(words)
+        base = {name: self._by_counting(keys) for name in self.sets.ordered
+                for keys in [self._signature(name)]}
+        if self.sets.twins:
+            self.labels.update({name: self._with_none(label) for name, label in base.items()})
+            return self._numbered()
+        best = np.full(len(words), np.iinfo(np.int64).max)
+        keys = {name: np.sort(self._signature(name), axis=0) for name in self.sets.ordered}
+        for orders in product(*(permutations(range(self.scope.sizes[name]))
+                                for name in self.sets.ordered)):
+            fits = np.ones(len(words), bool)
+            for name, order in zip(self.sets.ordered, orders, strict=True):
+                fits &= (keys[name][list(order)] == keys[name]).all(axis=0)
+                self.labels[name] = self._with_none(np.array(order)[base[name]])
+            if fits.any():
+                best = np.where(fits, np.minimum(best, self._numbered()), best)
+        return best
+
+    def _decode(self, words: Any) -> None:
+        np = self.np
+        rest = words.astype(np.int64)
+        self.digits = []
+        for block in self.layout.blocks:
+            digits = []
+            for _ in range(block.entries):
+                digits.append(rest % block.radix)
+                rest //= block.radix
+            self.digits.append(digits)
+            for at, each in enumerate(block.group.fields):
+                table = np.array([record[at] for record in block.group.records])
+                self.codes[each.name] = [table[digit] for digit in digits]
+
+    def _with_none(self, label: Any) -> Any:
+        np = self.np
+        return np.vstack([label, np.full((1, label.shape[1]), len(label))])
+
+    def _by_counting(self, keys: Any) -> Any:
+        np = self.np
+        label = np.zeros(keys.shape, np.int64)
+        for i in range(len(keys)):
+            for j in range(len(keys)):
+                if i != j:
+                    label[i] += keys[j] <= keys[i] if j < i else keys[j] < keys[i]
+        return label
+
+    def _mixed(self, number: int, role: str) -> Any:
+        if (number, role) not in self.mixed:
+            self.mixed[number, role] = self.np.array(
+                signature_table(self.layout, number, role, self.named))
+        return self.mixed[number, role]
+
+    def _signature(self, name: str) -> Any:
+        np, size = self.np, self.scope.sizes[name]
+        found = np.zeros((size, len(self.rows)), np.int64)
+        for number, block in enumerate(self.layout.blocks):
+            for position, key in enumerate(block.group.keys):
+                if key == name:
+                    table = self._mixed(number, f"key {position}")
+                    for entry in range(block.entries):
+                        member = self._members(block, entry)[position]
+                        found[member] += table[self.digits[number][entry]]
+            for each in block.group.fields:
+                if member_of(each.type, {name}):
+                    table = self._mixed(number, f"points {each.name}")
+                    for entry in range(block.entries):
+                        points = self.codes[each.name][entry]
+                        weight = table[self.digits[number][entry]]
+                        for member in range(size):
+                            found[member] += np.where(points == member, weight, 0)
+        return found
+
+    def _members(self, block: Block, entry: int) -> tuple[int, ...]:
+        if len(block.group.keys) < 2:
+            return (entry,)
+        return divmod(entry, self.scope.sizes[block.group.keys[1]])
+
+    def _numbered(self) -> Any:
+        """Sort the sorted set; the numbers of the renamed states."""
+        if self.sets.sorted:
+            self.labels.pop(self.sets.sorted, None)
+            label = self._by_counting(self._sort_keys(self.sets.sorted))
+            self.labels[self.sets.sorted] = self._with_none(label)
+        words = self.np.zeros(len(self.rows), self.np.int64)
+        for number, block in enumerate(self.layout.blocks):
+            powers = self.np.array([block.weight * block.radix**at
+                                    for at in range(block.entries)])
+            for entry in range(block.entries):
+                place: Any = 0
+                for key, member in zip(block.group.keys, self._members(block, entry),
+                                       strict=False):
+                    place = place * self.scope.sizes[key] + self._label(key, member)
+                words += self._digit(number, block, entry) * powers[place]
+        return words
+
+    def _label(self, index: str, member: int) -> Any:
+        return self.labels[index][member] if index in self.labels else member
+
+    def _digit(self, number: int, block: Block, entry: int) -> Any:
+        renamed = [member_of(each.type, tuple(self.labels)) for each in block.group.fields]
+        if not any(renamed):
+            return self.digits[number][entry]
+        slot: Any = 0
+        for each, index in zip(block.group.fields, renamed, strict=True):
+            value = self.codes[each.name][entry]
+            if index:
+                value = self.labels[index][value, self.rows]
+            slot = slot * each.size + value - each.low
+        return self.tables[number][slot]
+
+    def _sort_keys(self, name: str) -> Any:
+        np, size = self.np, self.scope.sizes[name]
+        keys = np.zeros((size, len(self.rows)), np.int64)
+        total = 1
+        for number, block in enumerate(self.layout.blocks):
+            if name in block.group.keys:
+                own = block.group.keys.index(name)
+                others = [key for key in block.group.keys if key != name]
+                count = self.scope.sizes[others[0]] if others else 1
+                powers = np.array([total * block.radix**at for at in range(count)])
+                for entry in range(block.entries):
+                    members = self._members(block, entry)
+                    place = self._label(others[0], members[1 - own]) if others else 0
+                    keys[members[own]] += self._digit(number, block, entry) * powers[place]
+                total *= block.radix**count
+            for each in block.group.fields:
+                if member_of(each.type, {name}):
+                    total = self._pointed(block, each.name, keys, total)
+        return keys
+
+    def _pointed(self, block: Block, variable: str, keys: Any, total: int) -> int:
+        powers = self.np.array([total * 2**at for at in range(block.entries)])
+        for entry in range(block.entries):
+            place: Any = 0
+            for key, member in zip(block.group.keys, self._members(block, entry), strict=False):
+                place = place * self.scope.sizes[key] + self._label(key, member)
+            points = self.codes[variable][entry]
+            for member in range(len(keys)):
+                keys[member] += self.np.where(points == member, powers[place], 0)
+        return int(total * 2**block.entries)
