@@ -32,9 +32,9 @@ class Local(NamedTuple):
 
     `ends`: chain -> its ends, as last seen. `written`: service -> the entries written for it.
     `pending`: services changed since the last sync that succeeded; `full`: the next sync writes
-    everything. `udp`: the chains of UDP that are written, `stale`: those whose tracked flows have to
-    be looked at. `rules` and `flows` are the kernel's: they outlive the process. A flow is the end to which one steady client of a
-    UDP service port is tied, NO_END when it began while there was none.
+    everything. `udp`: the chains of UDP that are written, `stale`: those whose tracked flows have
+    to be looked at. `rules` and `flows` are the kernel's: they outlive the process. A flow is the
+    end to which one steady client of a UDP service port is tied, NO_END when there was none.
     """
 
     services: Informer

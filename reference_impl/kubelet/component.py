@@ -282,7 +282,9 @@ class Kubelet(Component[Local]):
             after = after._replace(ending=DELETED)
         if after.ending == LIVE and pod.spec is not record.pod.spec:
             local, after = self._follow_images(local, after, io)
-        return self._commit(local, record, after, io, pod.status != record.status)
+        report = (record.status is None or pod.status != record.status
+                  or after.ending != record.ending)
+        return self._commit(local, record, after, io, report)
 
     def _follow_images(self, local: Local, record: PodRecord,
                        io: Io) -> tuple[Local, PodRecord]:
