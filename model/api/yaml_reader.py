@@ -138,6 +138,9 @@ def join(path: str, key: Any) -> str:
 # ---- YAML --------------------------------------------------------------------------------------
 
 
+_NO_TAGS = "write plain values, lists and maps"
+
+
 class _Frame:
     """A mapping or sequence that is being read."""
 
@@ -228,6 +231,8 @@ class _Builder:
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event.anchor or "", line)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+                self.faults.append(Fault(line, f"the tag {event.tag} is not known here", _NO_TAGS))
             self._open({} if isinstance(event, yaml.MappingStartEvent) else [], event, line)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self._close(line)
@@ -325,8 +330,7 @@ class _Builder:
         if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool",
                    "tag:yaml.org,2002:null"):
             return self._plain(event.value, line)
-        self.faults.append(Fault(line, f"the tag {tag} is not known here",
-                                 "write plain values, lists and maps"))
+        self.faults.append(Fault(line, f"the tag {tag} is not known here", _NO_TAGS))
         return event.value
 
     def _plain(self, text: str, line: int) -> Any:
