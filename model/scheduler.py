@@ -1,18 +1,19 @@
 """The rule of the scheduler: a pod is bound at most once, where there is room for it.
 
 A pod stands for one uid. The scheduler's cache (`taken`) holds the pods that it saw on a node and
-those that it assumed to be there; it decides by the cache alone, and the cache must cover what the
-store says. A binding is under way (`flight`) from the assumption until its outcome is known; it
-may be stored at any time in between, or not at all.
+those that it assumed to be there; it decides by the cache alone, and only once the cache covers
+what the store says (`synced`). A binding is under way (`flight`) from the assumption until its
+outcome is known; it may be stored at any time in between, or not at all.
 
 Not modelled: which of several nodes is best and every rule but room (an independent checker looks
 at each binding of the implementation); the order of the queue and back-offs (they only delay; the
 goal asks for fairness towards each pod); preemption (it deletes pods, which anybody may do);
 requests and watch events one by one (a step may happen any time later, which is what delay means).
-Room has one dimension here; the refinement maps processor to it. Bindings by anybody else are
-`place`: a search takes only such as fit and do not meet one of our own, since nothing is promised
-about the others; the same holds for a binding that outlives a restart of its scheduler. A node
-does not come back smaller than what is on it.
+Room has one dimension here; the refinement maps processor to it.
+
+Nothing is promised about bindings by anybody else, nor about one that outlives a restart of the
+scheduler that sent it, nor about nodes that shrink below what is on them: the oracle knows these
+as `place`, `restart` and `resize`, a search does not take the harmful ones (`limit`).
 """
 
 from __future__ import annotations
@@ -54,13 +55,14 @@ class Scheduler(Spec):
     """The scheduler gives each pod one node that has room, by a cache that covers the store."""
 
     capacity = constant(2, short="c")
-    scopes = {"ci": {"Pod": 3, "Node": 2, "capacity": 1}, "proof": {"Pod": 2, "Node": 2}}
+    scopes = {"ci": {"Pod": 2, "Node": 2, "capacity": 1}, "proof": {"Pod": 2, "Node": 2}}
 
     fate: Map[Pod, Fate] = each("absent")
     node: Map[Pod, Node | None] = each(None)
     size: Map[Pod, Amount] = each(0)
     up: Map[Node, bool] = each(False)
     room: Map[Node, Amount] = each(0)
+    synced: bool = False
     known: Map[Node, bool] = each(False)
     queued: Map[Pod, bool] = each(False)
     taken: Map[Pod, Node | None] = each(None)
@@ -73,6 +75,10 @@ class Scheduler(Spec):
     @define
     def stored(self, n: Node) -> int:
         return sum(self.size[p] for p in Pod if self.node[p] == n)
+
+    @define
+    def living(self, n: Node) -> int:
+        return sum(self.size[p] for p in Pod if self.taken[p] == n and self.fate[p] != "absent")
 
     @define
     def fits(self, p: Pod, n: Node) -> bool:
@@ -89,11 +95,11 @@ class Scheduler(Spec):
     @action
     def place(self, p: Pod, n: Node) -> None:
         require(self.fate[p] == "pending")
-        limit(self.taken[p] is None and not self.queued[p] and self.up[n])
-        limit(self.counted(n) + self.size[p] <= self.room[n])
+        limit(not self.synced and self.stored(n) + self.size[p] <= self.room[n])
+        limit(self.counted(n) + self.size[p] <= self.room[n] and self.up[n])
+        limit(self.taken[p] is None and not self.queued[p])
         self.fate[p] = "bound"
         self.node[p] = n
-        self.taken[p] = n
 
     @action
     def delete(self, p: Pod) -> None:
@@ -104,8 +110,14 @@ class Scheduler(Spec):
     @action
     def join(self, n: Node, r: Amount) -> None:
         require(not self.up[n])
-        limit(r == self.capacity and self.counted(n) <= r)
+        limit(self.counted(n) <= r and self.stored(n) <= r)
         self.up[n] = True
+        self.room[n] = r
+
+    @action
+    def resize(self, n: Node, r: Amount) -> None:
+        require(self.up[n] and r != self.room[n])
+        limit(self.counted(n) <= r and self.stored(n) <= r)
         self.room[n] = r
 
     @action
@@ -115,18 +127,32 @@ class Scheduler(Spec):
 
     @action(fair="weak")
     def see_node(self, n: Node) -> None:
-        require(self.known[n] != self.up[n])
-        self.known[n] = self.up[n]
+        limit(self.known[n] != self.up[n])
+        self.known[n] = not self.known[n]
 
     @action(fair="weak")
     def see_pod(self, p: Pod) -> None:
-        require(self.fate[p] == "pending" and not self.queued[p])
-        require(self.taken[p] is None and not self.flight[p])
+        require(not self.queued[p] and self.taken[p] is None and not self.flight[p])
+        limit(self.fate[p] == "pending")
         self.queued[p] = True
+
+    @action(fair="weak")
+    def adopt(self, p: Pod, n: Node) -> None:
+        require(self.taken[p] != n and (self.node[p] == n or self.fate[p] == "absent"))
+        limit(self.node[p] == n)
+        self.taken[p] = n
+        self.queued[p] = False
+
+    @action(fair="strong")
+    def sync(self) -> None:
+        require(not self.synced)
+        require(all(self.taken[p] == n for p in Pod for n in Node if self.node[p] == n))
+        self.synced = True
 
     @action(fair="strong")
     def assume(self, p: Pod, n: Node) -> None:
-        require(self.queued[p] and self.taken[p] is None and not self.flight[p])
+        require(self.synced and self.queued[p])
+        require(self.taken[p] is None and not self.flight[p])
         require(self.fits(p, n))
         self.queued[p] = False
         self.taken[p] = n
@@ -144,8 +170,8 @@ class Scheduler(Spec):
         self.flight[p] = False
 
     @action
-    def forget(self, p: Pod) -> None:
-        require(self.flight[p] and self.fate[p] != "bound")
+    def forget(self, p: Pod, n: Node) -> None:
+        require(self.flight[p] and self.taken[p] == n and self.node[p] != n)
         self.flight[p] = False
         self.taken[p] = None
 
@@ -156,8 +182,20 @@ class Scheduler(Spec):
 
     @action(fair="weak")
     def drop(self, p: Pod) -> None:
-        require(self.queued[p] and self.fate[p] != "pending")
+        require(self.queued[p])
+        limit(self.fate[p] != "pending")
         self.queued[p] = False
+
+    @action
+    def restart(self) -> None:
+        limit(self.synced and all(not self.flight[p] for p in Pod))
+        self.synced = False
+        for p in Pod:
+            self.queued[p] = False
+            self.taken[p] = None
+            self.flight[p] = False
+        for n in Node:
+            self.known[n] = False
 
     @invariant
     def no_node_is_over_committed(self) -> bool:
@@ -165,15 +203,22 @@ class Scheduler(Spec):
 
     @invariant
     def the_cache_covers_what_is_stored(self) -> bool:
-        return all(self.node[p] is None or self.taken[p] is not None for p in Pod)
+        return not self.synced or all(
+            self.taken[p] == n for p in Pod for n in Node if self.node[p] == n)
 
     @lemma
-    def the_cache_agrees_with_the_store(self) -> bool:
-        return all(self.taken[p] == n for p in Pod for n in Node if self.node[p] == n)
+    def pods_that_live_never_over_commit_the_cache(self) -> bool:
+        return all(self.living(n) <= self.room[n] for n in Node)
 
     @lemma
-    def the_cache_is_never_over_committed(self) -> bool:
-        return all(self.counted(n) <= self.room[n] for n in Node)
+    def nothing_is_under_way_before_the_cache_is_complete(self) -> bool:
+        return all(self.synced or not self.flight[p] for p in Pod)
+
+    @lemma
+    def before_the_cache_is_complete_it_holds_what_is_stored(self) -> bool:
+        return self.synced or all(
+            self.node[p] == n or self.fate[p] == "absent"
+            for p in Pod for n in Node if self.taken[p] == n)
 
     @lemma
     def a_pod_has_a_node_exactly_when_it_is_bound(self) -> bool:
@@ -207,19 +252,26 @@ class Scheduler(Spec):
     @mutant(replaces="settle", breaks="the_cache_covers_what_is_stored")
     def the_assumption_expires_before_the_binding_ends(self, p: Pod) -> None:
         require(self.flight[p])
+        self.flight[p] = False
         self.taken[p] = None
 
     @mutant(replaces="assume", breaks="no_node_is_over_committed")
     def assumed_pods_are_not_counted(self, p: Pod, n: Node) -> None:
-        require(self.queued[p] and self.taken[p] is None and not self.flight[p])
+        require(self.synced and self.queued[p])
+        require(self.taken[p] is None and not self.flight[p])
         require(self.known[n] and self.stored(n) + self.size[p] <= self.room[n])
         self.queued[p] = False
         self.taken[p] = n
         self.flight[p] = True
 
+    @mutant(replaces="sync", breaks="the_cache_covers_what_is_stored")
+    def decisions_begin_with_an_incomplete_cache(self) -> None:
+        require(not self.synced)
+        self.synced = True
+
     @mutant(replaces="forget", breaks="a_pod_that_fits_is_bound")
-    def room_is_not_given_back(self, p: Pod) -> None:
-        require(self.flight[p] and self.fate[p] != "bound")
+    def room_is_not_given_back(self, p: Pod, n: Node) -> None:
+        require(self.flight[p] and self.taken[p] == n and self.node[p] != n)
         self.flight[p] = False
 
 
