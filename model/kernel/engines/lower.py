@@ -286,11 +286,27 @@ def _touched_entry(rule: Expr, updates: tuple[ir.Update, ...], scope: ir.Scope) 
     return substitute(body, {name: keys[0]})
 
 
+def _renamed(expression: Expr, names: dict[str, Expr]) -> Expr:
+    """Bound names made different from those of every action: a rule is put into actions."""
+    if isinstance(expression, ir.Local):
+        return names.get(expression.name, expression)
+    if isinstance(expression, ir.Quantifier):
+        binders = []
+        inner = dict(names)
+        for binder in expression.binders:
+            fresh = f"{binder.name}_of_rule"
+            inner[binder.name] = ir.Local(binder.type, expression.line, fresh)
+            binders.append(binder._replace(name=fresh))
+        return rebuild(replace(expression, binders=tuple(binders)),
+                       lambda part: _renamed(part, inner))
+    return rebuild(expression, lambda part: _renamed(part, names))
+
+
 def _checks(module: ir.Module, updates: tuple[ir.Update, ...],
             scope: ir.Scope) -> tuple[StepCheck, ...]:
     found = []
     for rule in module.step_rules:
-        condition = fold(rule.condition, scope)
+        condition = _renamed(fold(rule.condition, scope), {})
         whole = _before(condition, updates, scope)
         if whole != TRUE:
             whole = _before(_touched_entry(condition, updates, scope), updates, scope)
