@@ -26,6 +26,7 @@ from model.kernel.spec.language import (
     implies,
     invariant,
     leads_to,
+    limit,
     mutant,
     require,
     step_rule,
@@ -67,7 +68,8 @@ class Member(Spec):
     @action
     def put(self, k: Key) -> None:
         """A transaction that writes one key."""
-        require(not self.open and self.revision < self.newest)
+        require(not self.open)
+        limit(self.revision < self.newest)
         self.revision += 1
         self.modified[k] = self.revision + 1
         self.created[k] = self.created[k] if self.created[k] > 0 else self.revision + 1
@@ -76,7 +78,8 @@ class Member(Spec):
 
     @action
     def put_with_lease(self, k: Key, g: Lease) -> None:
-        require(not self.open and self.revision < self.newest and self.granted[g])
+        require(not self.open and self.granted[g])
+        limit(self.revision < self.newest)
         self.revision += 1
         self.modified[k] = self.revision + 1
         self.created[k] = self.created[k] if self.created[k] > 0 else self.revision + 1
@@ -86,7 +89,8 @@ class Member(Spec):
     @action
     def delete(self, k: Key) -> None:
         """A transaction that deletes one key."""
-        require(not self.open and self.revision < self.newest and self.exists(k))
+        require(not self.open and self.exists(k))
+        limit(self.revision < self.newest)
         self.revision += 1
         self.created[k] = 0
         self.modified[k] = 0
@@ -96,7 +100,8 @@ class Member(Spec):
     @action
     def begin(self) -> None:
         """A transaction with several writes takes its one revision."""
-        require(not self.open and self.revision < self.newest)
+        require(not self.open)
+        limit(self.revision < self.newest)
         self.open = True
         self.revision += 1
 
@@ -138,7 +143,8 @@ class Member(Spec):
     @action
     def end_lease(self, g: Lease) -> None:
         """Revoked or run out: all its keys go under one revision, if it has any."""
-        require(not self.open and self.granted[g] and self.revision < self.newest)
+        require(not self.open and self.granted[g])
+        limit(self.revision < self.newest)
         self.granted[g] = False
         if any(self.lease[k] == g for k in Key):
             self.revision += 1
