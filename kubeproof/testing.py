@@ -14,18 +14,18 @@ from traces.history import History, load
 STORY_LINES = 40
 
 
-class HistoryFailure(AssertionError):
+class HistoryError(AssertionError):
     """A property was violated; the text is what a person needs: sentence, story, command."""
 
 
 def fail(explorer: Explorer, violation: Violation, seed: int, actions: tuple[Action, ...],
          out: Path) -> None:
-    """Save, shrink and draw the history, and raise HistoryFailure."""
+    """Save, shrink and draw the history, and raise HistoryError."""
     from model.api.scenario_file import to_document
     history = History(to_document(explorer.scenario), actions, seed, violation.property,
                       violation.message)
     kept = keep(history, explorer.properties, out)
-    raise HistoryFailure(told(kept))
+    raise HistoryError(told(kept))
 
 
 def told(kept: Kept) -> str:
@@ -37,7 +37,7 @@ def told(kept: Kept) -> str:
 
 
 def explore(explorer: Explorer, plan: Plan, out: Path) -> None:
-    """Random histories of a plan. HistoryFailure at the first violation."""
+    """Random histories of a plan. HistoryError at the first violation."""
     tally = explorer.explore(plan)
     for failure in tally.failures:
         fail(explorer, failure.violation, failure.seed, failure.actions, out)
@@ -45,7 +45,7 @@ def explore(explorer: Explorer, plan: Plan, out: Path) -> None:
 
 def schedule(explorer: Explorer, data: bytes, out: Path, *, goals: bool = False) -> None:
     """One history whose choices are `data`: the first byte picks the checkpoint, the others the
-    steps. `goals`: heal and converge afterwards. HistoryFailure at a violation."""
+    steps. `goals`: heal and converge afterwards. HistoryError at a violation."""
     prefix, world = explorer.checkpoints[data[0] % len(explorer.checkpoints)]
     outcome = run(explorer.system, BytesDriver(data[1:]), world, steps=len(data),
                   checker=explorer.checker)
@@ -58,10 +58,10 @@ def schedule(explorer: Explorer, data: bytes, out: Path, *, goals: bool = False)
 
 
 def replay_trace(path: Path) -> None:
-    """Replay a trace. HistoryFailure while it still fails."""
+    """Replay a trace. HistoryError while it still fails."""
     from kubeproof.mutation import still_fails
     with_bug, without = still_fails(path)
     if with_bug or without:
         history = load(path)
-        raise HistoryFailure(f"{history.property.replace('_', ' ')}\n  {history.message}\n"
+        raise HistoryError(f"{history.property.replace('_', ' ')}\n  {history.message}\n"
                              f"replay it:  kubeproof replay {path}")

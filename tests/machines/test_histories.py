@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kubeproof.explorer import Explorer, Plan
 from kubeproof.options import load_scenario
-from kubeproof.testing import HistoryFailure, explore, replay_trace, schedule
+from kubeproof.testing import HistoryError, explore, replay_trace, schedule
 from model.kernel.fault import budget_of
 from model.kernel.property import each
 from properties.reading import KV
@@ -63,7 +63,7 @@ def test_a_failing_history_tells_its_story_and_how_to_replay_it(tmp_path: Path) 
         return None if new is None else f"{key} was created"
 
     explorer = Explorer(load_scenario("worked-example"), (no_pod_is_ever_created,))
-    with pytest.raises(HistoryFailure) as caught:
+    with pytest.raises(HistoryError) as caught:
         explore(explorer, Plan(histories=50), tmp_path)
     text = str(caught.value)
     assert "VIOLATED: no pod is ever created" in text

@@ -110,7 +110,8 @@ def test_a_command_loads_little_before_its_first_state() -> None:
     """Building the worked example loads none of the heavy libraries."""
     program = ("import sys; from reference_impl.cluster import build, start; "
                "from reference_impl.scenarios import named; s = named('worked-example'); "
-               "start(build(s), s); print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))")
+               "start(build(s), s); "
+               "print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                           cwd=ROOT, check=True)
     assert not HEAVY & set(done.stdout.split())
