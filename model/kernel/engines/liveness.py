@@ -158,9 +158,7 @@ class _Checker:
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import connected_components
 
-        waiting: deque[Any] = deque([region])
-        while waiting:
-            region = waiting.popleft()
+        while region.any():
             kept = edges & region[graph.source] & region[graph.target]
             members = np.flatnonzero(region)
             place = np.full(len(graph.states), -1)
@@ -178,11 +176,13 @@ class _Checker:
                 mask = np.zeros(len(graph.states), bool)
                 mask[members[component == component[first]]] = True
                 return mask
-            for number in np.flatnonzero(~neglected_weak.any(axis=1)):
-                smaller = self._without_enabled(members[component == number],
-                                                np.flatnonzero(neglected_strong[number]))
-                if smaller.any():
-                    waiting.append(smaller)
+            # All components at once: what is left of different ones stays apart.
+            region = np.zeros(len(graph.states), bool)
+            region[members[~neglected_weak.any(axis=1)[component]]] = True
+            here = place[graph.source] >= 0
+            neglecting = neglected_strong[component[place[graph.source[here]]],
+                                          graph.instance[here]]
+            region[graph.source[here][neglecting]] = False
         return None
 
     def _neglected(self, total: int, component: Any, members: Any, place: Any, kept: Any,
@@ -200,13 +200,6 @@ class _Checker:
                             minlength=total * width).reshape(total, width) > 0
         everywhere = enabled == sizes[:, None]
         return (everywhere & ~taken & self.weak, (enabled > 0) & ~taken & self.strong)
-
-    def _without_enabled(self, members: Any, instances: Any) -> Any:
-        np, graph = self.np, self.graph
-        mask = np.zeros(len(graph.states), bool)
-        mask[members] = True
-        mask[graph.source[np.isin(graph.instance, instances)]] = False
-        return mask
 
     # ------------------------------------------------------------------------------- the lasso
 

@@ -195,7 +195,8 @@ class Translator:
     def entry(self, node: ast.Subscript, context: Context) -> ir.Read:
         """An entry of a map, `self.phase[p]`."""
         if not isinstance(node.value, ast.Attribute):
-            raise self.fail(node, f"`{ast.unparse(node)}` is no entry of a variable")
+            raise self.fail(node, f"`{ast.unparse(node)}` is no entry of a variable",
+                            f"self.{ast.unparse(node.value)}[...]")
         primed = self._state(node.value.value, context)
         variable = self._variable(node, node.value.attr)
         given = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
