@@ -9,10 +9,9 @@ answer to one may be lost, then the controller no longer waits for it, although 
 The server side is there when `server` is 1; the refinement of the implementation sets it to 0 and
 checks the controller's own decisions.
 
-Not modelled: readiness, the status, which pods are victims, and finished pods (a pod that ends by
-itself is `end`): none of them changes how many pods are asked for. Adoption and release are
-observations of pods that come and go uncounted. A cache that goes back in time after a restart
-belongs to List-Watch. Source: Kubernetes 1.32, pkg/controller/replicaset.
+Not modelled: readiness, the status, and which pods are victims: none of them changes how many pods
+are asked for. Adoption and release are observations of pods that come and go uncounted. A cache
+that goes back in time after a restart belongs to List-Watch. Source: Kubernetes 1.32, pkg/controller/replicaset.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from model.kernel.spec.language import (
     witness,
 )
 
-Stage = Literal["absent", "live", "ending"]
+Stage = Literal["absent", "live", "finished", "ending"]
 Wish = Annotated[int, Between(0, "ceiling")]
 
 
@@ -167,27 +166,36 @@ class Replication(Spec):
     @action(fair="weak")
     def end(self, p: Pod) -> None:
         """The server carries a deletion out."""
-        require(self.stored[p] == "live" and self.doomed[p])
+        require(self.stored[p] in ("live", "finished") and self.doomed[p])
         self.stored[p] = "ending"
 
     @action
     def remove(self, p: Pod) -> None:
-        """A user deletes a pod, or it ends by itself."""
+        """A user deletes a pod."""
         limit(not self.calm)
         require(self.stored[p] == "live")
         self.stored[p] = "ending"
 
+    @action
+    def finish(self, p: Pod) -> None:
+        """A pod ends by itself."""
+        limit(not self.calm)
+        require(self.stored[p] == "live")
+        self.stored[p] = "finished"
+
     @action(fair="weak")
     def vanish(self, p: Pod) -> None:
-        """A pod is gone, after its grace period."""
-        require(self.stored[p] == "ending")
+        """A pod is gone: after its grace period, or when somebody clears up."""
+        require(self.stored[p] in ("ending", "finished"))
         self.stored[p] = "absent"
 
     @action(fair="weak")
     def observe(self, r: Controller, p: Pod, stage: Stage, counted: bool) -> None:
-        """The cache shows another state of a pod; a new live pod meets an expectation."""
+        """The cache shows another state of a pod. `counted`: what it shows was expected, a live pod
+        that is new, or one whose deletion has begun or ended."""
         require(self.seen[p] != stage)
-        limit(self.maker[p] == r and counted and self.stored[p] == stage)
+        limit(self.maker[p] == r and self.stored[p] == stage)
+        limit(counted == (stage != "finished"))
         self.seen[p] = stage
         if self.seen[p] == "absent" and stage == "live" and counted and self.awaited[r] > 0:
             self.awaited[r] -= 1
@@ -195,7 +203,7 @@ class Replication(Spec):
             self.owner[p] = None
         else:
             self.owner[p] = r
-        if stage != "live":
+        if stage in ("ending", "absent") and counted:
             self.doomed[p] = False
         if self.server == 1 and stage == "absent" and self.stored[p] == "absent":
             self.maker[p] = None
@@ -265,13 +273,12 @@ class Replication(Spec):
 
     @invariant
     def only_pods_that_are_seen_are_doomed(self) -> bool:
-        return all(implies(self.doomed[p], self.seen[p] == "live") for p in Pod)
+        return all(implies(self.doomed[p], self.seen[p] in ("live", "finished")) for p in Pod)
 
     @step_rule
     def nobody_is_doomed_below_the_wish(self, after: Replication) -> bool:
         return all(after.spared(r) >= after.known[r] or after.spared(r) >= self.spared(r)
-                   or after.known[r] != self.known[r] or after.has(r) < self.has(r)
-                   for r in Controller)
+                   or after.has(r) < self.has(r) for r in Controller)
 
     @leads_to
     def pods_converge_to_the_wish(self, r: Controller) -> tuple[bool, bool]:

@@ -49,10 +49,20 @@ class Change(NamedTuple):
     new: Any
 
 
+class Scope(NamedTuple):
+    """What an informer is a copy of: a collection, or the part that a selector chooses."""
+
+    resource: str
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+
+
 class Informer(NamedTuple):
     """A copy of a collection. `store`: "namespace/name" (or "name") -> object. `phase`: stopped,
     listing, watching or waiting (for its back-off). `synced`: the first list has arrived."""
 
+    scope: Scope
     store: FrozenMap[str, Any] = EMPTY
     indexes: tuple[Index, ...] = ()
     resource_version: str = ANY_VERSION
@@ -93,6 +103,7 @@ class Reflector:
         self.lane = lane or resource
         self.namespace = namespace
         self.server = server
+        self.scope = Scope(resource, namespace, label_selector, field_selector)
         self.options = Options(label_selector=label_selector, field_selector=field_selector)
         named = dict(indexes or {})
         self.index_names = tuple(named)
@@ -102,7 +113,7 @@ class Reflector:
 
     def init(self) -> Informer:
         """An informer that has asked nothing yet."""
-        return Informer(EMPTY, (EMPTY,) * len(self.index_functions))
+        return Informer(self.scope, EMPTY, (EMPTY,) * len(self.index_functions))
 
     def start(self, informer: Informer, io: Io) -> Informer:
         """Send the first list. Called once, from a step of its own: a step sends one request."""
@@ -149,8 +160,8 @@ class Reflector:
         options = self.options if version == NEWEST else self.options._replace(
             resource_version=version)
         io.request(self.server, self.lane, list_(self.resource, self.namespace, options))
-        return Informer(informer.store, informer.indexes, version, LISTING, informer.synced,
-                        informer.failures)
+        return Informer(self.scope, informer.store, informer.indexes, version, LISTING,
+                        informer.synced, informer.failures)
 
     def _watch(self, informer: Informer, io: Io) -> Informer:
         io.request(self.server, self.lane, watch(self.resource, informer.resource_version,
@@ -164,25 +175,25 @@ class Reflector:
         version = NEWEST if is_too_large(status) else informer.resource_version
         failures = informer.failures + 1
         io.after(REFLECTOR.delay_ms(failures), TIMER + self.lane)
-        return Informer(informer.store, informer.indexes, version, WAITING, informer.synced,
-                        failures)
+        return Informer(self.scope, informer.store, informer.indexes, version, WAITING,
+                        informer.synced, failures)
 
     def _on_event(self, informer: Informer, event: WatchEvent,
                   io: Io) -> tuple[Informer, tuple[Change, ...]]:
         kind, obj = event
         if kind == "ERROR":
             return self._refused(informer, obj, io), NO_CHANGES
-        store, indexes, _, phase, synced, _ = informer
+        scope, store, indexes, _, phase, synced, _ = informer
         version = obj[1][4]
         if kind == "BOOKMARK":
-            return Informer(store, indexes, version, phase, synced), NO_CHANGES
+            return Informer(scope, store, indexes, version, phase, synced), NO_CHANGES
         key = store_key(obj)
         new = None if kind == "DELETED" else obj
         changes = _changes(key, store.get(key), new)
         if changes:
             store = store.drop(key) if new is None else store.set(key, new)
             indexes = self._reindexed(indexes, changes)
-        return Informer(store, indexes, version, phase, synced), changes
+        return Informer(scope, store, indexes, version, phase, synced), changes
 
     def _replace(self, informer: Informer, page: Any,
                  io: Io) -> tuple[Informer, tuple[Change, ...]]:
@@ -198,8 +209,8 @@ class Reflector:
         for key, _, new in changes:
             store = store.drop(key) if new is None else store.set(key, new)
         found = tuple(changes)
-        after = Informer(store, self._reindexed(informer.indexes, found), page.resource_version,
-                         WATCHING, True)
+        after = Informer(self.scope, store, self._reindexed(informer.indexes, found),
+                         page.resource_version, WATCHING, True)
         return self._watch(after, io), found
 
     def _reindexed(self, indexes: tuple[Index, ...],
