@@ -31,6 +31,9 @@ BROKEN_INVARIANT, BROKEN_STEP, OUT_OF_DOMAIN, OUT_OF_TABLE, OUT_OF_KEYS = (
 AGGREGATE_MAX = 64  # a quantifier of one bound name with more values is not kept in a table
 
 
+Texts = list[tuple[int, str]]  # a word and what is added to it
+
+
 class Printed(NamedTuple):
     """The text of a search and what its caller must know to run it."""
 
@@ -75,7 +78,7 @@ def free_names(expression: Expr) -> tuple[str, ...]:
 def risky(expression: Expr) -> bool:
     """Whether evaluating it where a guard would have prevented it could read outside a map."""
     return any(isinstance(part, ir.Read) and any(
-        isinstance(key.type, ir.IntType) and not isinstance(key, ir.Local | ir.Constant)
+        isinstance(key.type, ir.IntType) and key.type.index is None
         for key in part.keys) for part in ir.walk(expression))
 
 
@@ -192,7 +195,8 @@ class Printer:
     def key(self, key: Expr, size: int) -> str:
         """A key that is sure to lie within 0..size."""
         text = self.text(key)
-        if isinstance(key, ir.Local | ir.Constant) or isinstance(key.type, ir.MemberType):
+        if isinstance(key.type, ir.MemberType) or (
+                isinstance(key.type, ir.IntType) and key.type.index is not None):
             return text
         self.uses_keys = True
         return f"key({text}, {size}, s)"
@@ -361,8 +365,8 @@ class Search:
                     places.take(each.name, block.entries + spare)
             if block.group.keys:
                 places.take(f"digit_{number}", block.entries + 1)
-                powers = tuple(block.weight * block.radix**at for at in range(block.entries + 1))
-                places.table(f"power_{number}", powers[:-1])
+                for part in block.parts:
+                    places.table(f"power_{number}_{part.word}", block.powers(part.word))
             if not block.group.plain:
                 for at, each in enumerate(block.group.fields):
                     places.table(f"of_{number}_{each.name}",
@@ -382,26 +386,34 @@ class Search:
         if self.double:
             self.say("r1 = x1")
         for number, block in enumerate(self.layout.blocks):
-            rest, fields = f"r{block.word}", block.group.fields
+            fields = block.group.fields
             if not block.group.keys:
+                rest = f"r{block.parts[0].word}"
                 self.say(f"d = {rest} % {block.radix}")
                 self.say(f"{rest} //= {block.radix}")
                 self.say(f"d_{number} = d")
                 self.say(f"v_{fields[0].name} = {self.code_of(number, block, 0)}")
                 self.say(f"s[{names[f'hit_{number}']} + d] = 1")
                 continue
-            with self.inside(f"for i in range({block.entries}):"):
-                self.say(f"d = {rest} % {block.radix}")
-                self.say(f"{rest} //= {block.radix}")
-                self.say(f"s[{names[f'digit_{number}']} + i] = d")
-                self.say(f"s[{names[f'hit_{number}']} + d] = 1")
-                for at, each in enumerate(fields):
-                    value = self.code_of(number, block, at)
-                    self.say(f"s[{names[each.name]} + i] = {value}")
-                    if len(fields) > 1 and self.aliased(number):
-                        self.say(f"s[{names[f'new_{each.name}']} + i] = {value}")
-                if len(fields) > 1 and self.aliased(number):
-                    self.say(f"s[{names[f'new_digit_{number}']} + i] = d")
+            for part in block.parts:
+                head = f"for i in range({part.first}, {part.first + part.count}):"
+                with self.inside(head):
+                    self.decode_entry(number, block, f"r{part.word}")
+
+    def decode_entry(self, number: int, block: Block, rest: str) -> None:
+        """Entry `i` of a block."""
+        names, fields = self.places.names, block.group.fields
+        self.say(f"d = {rest} % {block.radix}")
+        self.say(f"{rest} //= {block.radix}")
+        self.say(f"s[{names[f'digit_{number}']} + i] = d")
+        self.say(f"s[{names[f'hit_{number}']} + d] = 1")
+        for at, each in enumerate(fields):
+            value = self.code_of(number, block, at)
+            self.say(f"s[{names[each.name]} + i] = {value}")
+            if self.aliased(number):
+                self.say(f"s[{names[f'new_{each.name}']} + i] = {value}")
+        if self.aliased(number):
+            self.say(f"s[{names[f'new_digit_{number}']} + i] = d")
 
     def code_of(self, number: int, block: Block, at: int) -> str:
         if block.group.plain:
@@ -506,11 +518,12 @@ class Search:
             updates = tuple(update for update in rule.updates if update.variable in fields)
             classes = dict.fromkeys(update.keys for update in updates)
             if len(classes) > 1 and len(fields) > 1:
-                added[block.word].append(self.write_aliased(at, block, updates))
+                texts = self.write_aliased(at, block, updates)
             else:
-                added[block.word] += [
-                    self.write(at, block, [each for each in updates if each.keys == keys])
-                    for keys in classes]
+                texts = [text for keys in classes for text in self.write(
+                    at, block, [each for each in updates if each.keys == keys])]
+            for word, text in texts:
+                added[word].append(text)
         for check in rule.checks:
             self.steps.append(check.name)
             self.say(f"if not {self.printer.text(check.condition)}:")
@@ -589,17 +602,16 @@ class Search:
             self.fault(OUT_OF_TABLE + number)
         return kept
 
-    def write(self, number: int, block: Block, updates: list[ir.Update]) -> str:
-        """Updates at one key, which may be a bound name: what they add to the state's number."""
+    def write(self, number: int, block: Block, updates: list[ir.Update]) -> Texts:
+        """Updates at one key, which may be a bound name: what they add to each word."""
         names, depth = self.places.names, self.printer.depth
         if not block.group.keys:
             values = self.fresh_values(block, updates, "", "")
             digit = self.digit(number, block, values)
-            return f"({digit} - d_{number}) * {block.weight}"
+            part = block.parts[0]
+            return [(part.word, f"({digit} - d_{number}) * {part.weight}")]
         bulk = updates[0].over
-        total = self.printer.name("y") if bulk else ""
-        if bulk:
-            self.say(f"{total} = 0")
+        totals = self.totals(block) if bulk else []
         for binder in updates[0].over:
             low, high = self.printer.range_of(binder)
             self.say(f"for l_{binder.name} in range({low}, {high + 1}):")
@@ -607,17 +619,28 @@ class Search:
         entry = self.checked_entry(updates[0])
         values = self.fresh_values(block, updates, entry, "")
         digit = self.digit(number, block, values)
-        added = (f"({digit} - s[{names[f'digit_{number}']} + {entry}])"
-                 f" * s[{names[f'power_{number}']} + {entry}]")
+        texts = [(part.word, f"({digit} - s[{names[f'digit_{number}']} + {entry}])"
+                  f" * s[{names[f'power_{number}_{part.word}']} + {entry}]")
+                 for part in block.parts]
         if not bulk:
-            return added
-        self.say(f"{total} += {added}")
+            return texts
+        for (_, total), (_, text) in zip(totals, texts, strict=True):
+            self.say(f"{total} += {text}")
         self.printer.depth = depth
-        return total
+        return totals
+
+    def totals(self, block: Block) -> Texts:
+        """A fresh sum, 0 so far, for each word that a block stands in."""
+        names = [(part.word, self.printer.name("y")) for part in block.parts]
+        for _, name in names:
+            self.say(f"{name} = 0")
+        return names
 
     def checked_entry(self, update: ir.Update) -> str:
         """The entry that an update writes; None or a number outside is a fault of the spec."""
-        if all(isinstance(key, ir.Local) for key in update.keys):
+        if all(isinstance(key, ir.Local) and not (
+                isinstance(key.type, ir.IntType) and key.type.index is None)
+                for key in update.keys):
             return self.printer.entry(update.variable, update.keys)
         indexes = self.program.module.variable(update.variable).keys
         parts = []
@@ -633,11 +656,10 @@ class Search:
             return parts[0]
         return f"({parts[0]} * {self.program.scope.sizes[indexes[1]]} + {parts[1]})"
 
-    def write_aliased(self, number: int, block: Block, updates: tuple[ir.Update, ...]) -> str:
+    def write_aliased(self, number: int, block: Block, updates: tuple[ir.Update, ...]) -> Texts:
         """Updates of one kind of record at several keys that may be the same: on a copy."""
         names = self.places.names
-        total = self.printer.name("y")
-        self.say(f"{total} = 0")
+        totals = self.totals(block)
         digit_at = names[f"new_digit_{number}"]
         for task in ("write", "check", "restore"):
             for update in updates:
@@ -656,12 +678,12 @@ class Search:
                     self.say(f"s[{digit_at} + {entry}] = "
                              f"s[{names[f'digit_{number}']} + {entry}]")
                 else:
-                    self.write_copy(number, block, update, entry, total)
+                    self.write_copy(number, block, update, entry, totals)
                 self.printer.depth = depth
-        return total
+        return totals
 
     def write_copy(self, number: int, block: Block, update: ir.Update, entry: str,
-                   total: str) -> None:
+                   totals: Texts) -> None:
         names = self.places.names
         digit_at = names[f"new_digit_{number}"]
         values = self.fresh_values(block, [update], entry, "new_")
@@ -669,8 +691,9 @@ class Search:
         # Until the last update of this step a record may be one that never comes up.
         kept = self.printer.name("e")
         self.say(f"{kept} = s[{names[f'digits_{number}']} + {slot(block, values)}]")
-        self.say(f"{total} += ({kept} - s[{digit_at} + {entry}])"
-                 f" * s[{names[f'power_{number}']} + {entry}]")
+        for word, total in totals:
+            self.say(f"{total} += ({kept} - s[{digit_at} + {entry}])"
+                     f" * s[{names[f'power_{number}_{word}']} + {entry}]")
         self.say(f"s[{digit_at} + {entry}] = {kept}")
 
 

@@ -75,14 +75,31 @@ class Group(NamedTuple):
         return found
 
 
+class Part(NamedTuple):
+    """Entries of a block that stand in one word: entry first + i weighs weight * radix ** i."""
+
+    word: int
+    first: int
+    count: int
+    weight: int
+
+
 class Block(NamedTuple):
-    """The digits of one group in the words: entry i weighs `weight * radix ** i` in `word`."""
+    """The digits of one group in the words; a block may begin in one word and end in the next."""
 
     group: Group
     entries: int
     radix: int
-    word: int
-    weight: int
+    parts: tuple[Part, ...]
+
+    def powers(self, word: int) -> tuple[int, ...]:
+        """What a digit of each entry weighs in a word: 0 for an entry that stands in another."""
+        found = [0] * self.entries
+        for part in self.parts:
+            if part.word == word:
+                for at in range(part.count):
+                    found[part.first + at] = part.weight * self.radix**at
+        return tuple(found)
 
 
 class Layout(NamedTuple):
@@ -106,9 +123,10 @@ class Layout(NamedTuple):
         for block in self.blocks:
             digits = {record: digit for digit, record in enumerate(block.group.records)}
             columns = [state[each.name] for each in block.group.fields]
-            for entry in range(block.entries):
-                digit = digits[tuple(column[entry] for column in columns)]
-                words[block.word] += digit * block.weight * int(block.radix) ** entry
+            found = [digits[record] for record in zip(*columns, strict=True)]
+            for part in block.parts:
+                for digit, power in zip(found, block.powers(part.word), strict=True):
+                    words[part.word] += digit * power
         return tuple(words)
 
     def unpack(self, words: Iterable[int]) -> dict[str, list[int]]:
@@ -117,10 +135,11 @@ class Layout(NamedTuple):
         state: dict[str, list[int]] = {}
         for block in self.blocks:
             columns: list[list[int]] = [[] for _ in block.group.fields]
-            for _ in range(block.entries):
-                rest[block.word], digit = divmod(rest[block.word], block.radix)
-                for column, value in zip(columns, block.group.records[digit], strict=True):
-                    column.append(value)
+            for part in block.parts:
+                for _ in range(part.count):
+                    rest[part.word], digit = divmod(rest[part.word], block.radix)
+                    for column, value in zip(columns, block.group.records[digit], strict=True):
+                        column.append(value)
             state.update(zip((each.name for each in block.group.fields), columns, strict=True))
         return state
 
@@ -150,12 +169,19 @@ def plan(program: Program) -> Layout:
     for group in groups:
         entries = prod(program.scope.sizes[key] for key in group.keys)
         radix = len(group.records)
-        total = radix**entries
-        word = 0 if ranks[0] * total <= WORD else 1
-        if ranks[word] * total > WORD:
+        parts: list[Part] = []
+        first = 0
+        for word in (0, 1):
+            count = 0
+            while first + count < entries and ranks[word] * radix ** (count + 1) <= WORD:
+                count += 1
+            if count:
+                parts.append(Part(word, first, count, ranks[word]))
+                ranks[word] *= radix**count
+                first += count
+        if first < entries:
             raise Unpackable(f"a state needs {_bits(program, groups)} bits, more than two words")
-        blocks.append(Block(group, entries, radix, word, ranks[word]))
-        ranks[word] *= total
+        blocks.append(Block(group, entries, radix, tuple(parts)))
     return Layout(program, tuple(blocks), tuple(ranks[: 1 if ranks[1] == 1 else 2]))
 
 

@@ -239,8 +239,7 @@ class _Search:
         if np.any(digit < 0):
             missed = ", ".join(each.name for each in home.group.fields)
             raise AssertionError(f"the abstract search missed a record of {missed}")
-        weight = home.weight * home.radix**entry
-        return (digit - block.digits[number][entry][rows]) * weight
+        return (digit - block.digits[number][entry][rows]) * home.powers(0)[entry]
 
     # ------------------------------------------------------------------------------ search
 

@@ -151,20 +151,22 @@ class _Canonical:
             for each in block.group.fields:
                 self.places.take(f"c_{each.name}", block.entries)
             if not block.group.keys:
-                self.places.table(f"power_{number}", (block.weight,))
+                for part in block.parts:
+                    self.places.table(f"power_{number}_{part.word}", block.powers(part.word))
 
     def decode(self) -> None:
         """Digits and codes of all entries."""
         self.say("r0 = y0", *(["r1 = y1"] if self.double else []))
         for number, block in enumerate(self.layout.blocks):
-            self.say(f"for i in range({block.entries}):",
-                     f"    d = r{block.word} % {block.radix}",
-                     f"    r{block.word} //= {block.radix}",
-                     f"    s[{self.of(f'c_digit_{number}')} + i] = d")
-            for each in block.group.fields:
-                value = f"d + {block.group.records[0][0]}" if block.group.plain else \
-                    f"s[{self.of(f'of_{number}_{each.name}')} + d]"
-                self.say(f"    s[{self.of(f'c_{each.name}')} + i] = {value}")
+            for part in block.parts:
+                self.say(f"for i in range({part.first}, {part.first + part.count}):",
+                         f"    d = r{part.word} % {block.radix}",
+                         f"    r{part.word} //= {block.radix}",
+                         f"    s[{self.of(f'c_digit_{number}')} + i] = d")
+                for each in block.group.fields:
+                    value = f"d + {block.group.records[0][0]}" if block.group.plain else \
+                        f"s[{self.of(f'of_{number}_{each.name}')} + d]"
+                    self.say(f"    s[{self.of(f'c_{each.name}')} + i] = {value}")
 
     # -------------------------------------------------------------- signatures and orders
 
@@ -315,8 +317,9 @@ class _Canonical:
         for number, block in enumerate(self.layout.blocks):
             self.say(f"for i in range({block.entries}):")
             self.depth += 1
-            self.say(f"z{block.word} += {self.digit(number, block)} * "
-                     f"s[{self.of(f'power_{number}')} + {self.entry(block)}]")
+            for part in block.parts:
+                self.say(f"z{part.word} += {self.digit(number, block)} * s["
+                         f"{self.of(f'power_{number}_{part.word}')} + {self.entry(block)}]")
             self.depth -= 1
         if self.double:
             self.say("if b0 < 0 or z1 < b1 or (z1 == b1 and z0 < b0):", "    b0 = z0",
@@ -462,8 +465,7 @@ class _Vectorised:
             self.labels[self.sets.sorted] = self._with_none(label)
         words = self.np.zeros(len(self.rows), self.np.int64)
         for number, block in enumerate(self.layout.blocks):
-            powers = self.np.array([block.weight * block.radix**at
-                                    for at in range(block.entries)])
+            powers = self.np.array(block.powers(0))
             for entry in range(block.entries):
                 place: Any = 0
                 for key, member in zip(block.group.keys, self._members(block, entry),
