@@ -393,7 +393,7 @@ def _any_change_of_the_spec(self: Kubelet, container: ContainerRecord, image: st
 
 
 def _failed_when_decided(record: PodRecord) -> str:
-    return "Failed" if record.ending == DEADLINE else phase_of(record)
+    return "Failed" if record.ending in (DEADLINE, DELETED) else phase_of(record)
 
 
 def _finished_when_asked(self: Kubelet, record: PodRecord) -> bool:

@@ -1,0 +1,50 @@
+"""Random histories of kubelets and proxies behind a small API server, with every fault."""
+
+from __future__ import annotations
+
+import pytest
+from node_agents import explore, kubelets, proxies
+
+from model.kernel.mutant import Mutant
+from properties import kube_proxy, kubelet
+
+# Readiness of pods is not played by the small API server; the whole cluster checks this one.
+_NEEDS_PODS = "a_service_routes_to_exactly_the_ready_pods_that_it_selects"
+KUBELET = kubelet.PROPERTIES + kubelet.REFINEMENTS
+PROXY = tuple(p for p in kube_proxy.PROPERTIES + kube_proxy.REFINEMENTS if p.name != _NEEDS_PODS)
+
+
+@pytest.mark.parametrize("faults", ["none", "crash", "all"])
+def test_kubelets_keep_their_promises(faults: str) -> None:
+    """No property fails, goals are reached, and a pod was seen running."""
+    found = explore(kubelets(faults), KUBELET, histories=60)
+    assert found.violations == ()
+    assert "a_pod_runs_and_is_told_so" in found.seen
+
+
+@pytest.mark.parametrize("faults", ["none", "crash", "all"])
+def test_proxies_keep_their_promises(faults: str) -> None:
+    """No property fails, goals are reached, and some rule had an end."""
+    found = explore(proxies(faults), PROXY, histories=60)
+    assert found.violations == ()
+    assert "a_service_has_an_end_in_some_kernel" in found.seen
+
+
+def _named(properties: tuple[object, ...], name: str) -> tuple[object, ...]:
+    return tuple(each for each in properties if each.name == name)  # type: ignore[attr-defined]  # properties
+
+
+@pytest.mark.parametrize("mutant", kubelet.MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_seeded_bug_of_the_kubelet_is_caught(mutant: Mutant) -> None:
+    """The property that must catch it does, alone, and holds without it."""
+    with mutant.installed():
+        found = explore(kubelets(mutant.faults), _named(KUBELET, mutant.caught_by), histories=400)
+    assert [each.property for each in found.violations][:1] == [mutant.caught_by]
+
+
+@pytest.mark.parametrize("mutant", kube_proxy.MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_seeded_bug_of_the_proxy_is_caught(mutant: Mutant) -> None:
+    """The property that must catch it does, alone, and holds without it."""
+    with mutant.installed():
+        found = explore(proxies(mutant.faults), _named(PROXY, mutant.caught_by), histories=400)
+    assert [each.property for each in found.violations][:1] == [mutant.caught_by]
