@@ -13,7 +13,7 @@ Room has one dimension here; the refinement maps processor to it.
 
 Nothing is promised about bindings by anybody else, nor about one that outlives a restart of the
 scheduler that sent it, nor about nodes that shrink below what is on them: the oracle knows these
-as `place`, `restart` and `resize`, a search does not take the harmful ones (`limit`).
+as `place`, `restart`, `join` and `resize`, a search does not take the harmful ones (`limit`).
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Scheduler(Spec):
     room: Map[Node, Amount] = each(0)
     synced: bool = False
     known: Map[Node, bool] = each(False)
+    seen: Map[Node, Amount] = each(0)
     queued: Map[Pod, bool] = each(False)
     taken: Map[Pod, Node | None] = each(None)
     flight: Map[Pod, bool] = each(False)
@@ -82,7 +83,7 @@ class Scheduler(Spec):
 
     @define
     def fits(self, p: Pod, n: Node) -> bool:
-        return self.known[n] and self.counted(n) + self.size[p] <= self.room[n]
+        return self.known[n] and self.counted(n) + self.size[p] <= self.seen[n]
 
     @action
     def create(self, p: Pod, s: Amount) -> None:
@@ -110,25 +111,28 @@ class Scheduler(Spec):
     @action
     def join(self, n: Node, r: Amount) -> None:
         require(not self.up[n])
-        limit(self.counted(n) <= r and self.stored(n) <= r)
+        limit(self.counted(n) <= r and self.stored(n) <= r and self.seen[n] <= r)
         self.up[n] = True
         self.room[n] = r
 
     @action
     def resize(self, n: Node, r: Amount) -> None:
         require(self.up[n] and r != self.room[n])
-        limit(self.counted(n) <= r and self.stored(n) <= r)
+        limit(self.counted(n) <= r and self.stored(n) <= r and self.seen[n] <= r)
         self.room[n] = r
 
     @action
     def leave(self, n: Node) -> None:
         require(self.up[n])
         self.up[n] = False
+        self.room[n] = 0
 
     @action(fair="weak")
-    def see_node(self, n: Node) -> None:
-        limit(self.known[n] != self.up[n])
-        self.known[n] = not self.known[n]
+    def see_node(self, n: Node, k: bool, r: Amount) -> None:
+        limit(k == self.up[n] and r == self.room[n])
+        limit(self.known[n] != k or self.seen[n] != r)
+        self.known[n] = k
+        self.seen[n] = r
 
     @action(fair="weak")
     def see_pod(self, p: Pod) -> None:
@@ -196,10 +200,11 @@ class Scheduler(Spec):
             self.flight[p] = False
         for n in Node:
             self.known[n] = False
+            self.seen[n] = 0
 
     @invariant
     def no_node_is_over_committed(self) -> bool:
-        return all(self.stored(n) <= self.room[n] for n in Node)
+        return all(not self.up[n] or self.stored(n) <= self.room[n] for n in Node)
 
     @invariant
     def the_cache_covers_what_is_stored(self) -> bool:
@@ -208,7 +213,16 @@ class Scheduler(Spec):
 
     @lemma
     def pods_that_live_never_over_commit_the_cache(self) -> bool:
-        return all(self.living(n) <= self.room[n] for n in Node)
+        return all(not self.up[n] or self.living(n) <= self.room[n] for n in Node)
+
+    @lemma
+    def a_node_has_at_least_the_room_that_the_scheduler_saw(self) -> bool:
+        return all(not self.up[n] or self.seen[n] <= self.room[n] for n in Node)
+
+    @lemma
+    def what_is_gone_or_not_known_has_no_room(self) -> bool:
+        return all((self.up[n] or self.room[n] == 0) and (self.known[n] or self.seen[n] == 0)
+                   for n in Node)
 
     @lemma
     def nothing_is_under_way_before_the_cache_is_complete(self) -> bool:
@@ -259,7 +273,7 @@ class Scheduler(Spec):
     def assumed_pods_are_not_counted(self, p: Pod, n: Node) -> None:
         require(self.synced and self.queued[p])
         require(self.taken[p] is None and not self.flight[p])
-        require(self.known[n] and self.stored(n) + self.size[p] <= self.room[n])
+        require(self.known[n] and self.stored(n) + self.size[p] <= self.seen[n])
         self.queued[p] = False
         self.taken[p] = n
         self.flight[p] = True
