@@ -83,12 +83,23 @@ def _from_manifests(paths: list[str], nodes: int) -> Scenario:
 
 
 def made_ready(document: Mapping[str, Any]) -> tuple[System, World]:
-    """System and start of a scenario document, as a trace carries it."""
+    """System and start of a scenario document, as a trace carries it; or of a spec's."""
+    if "spec" in document:
+        from kubeproof import spec_traces
+        return spec_traces.made_ready(document)
     from model.api.scenario_file import from_document
     from reference_impl.cluster import build, start
     scenario = from_document(document, "scenario of the trace")
     system = build(scenario)
     return system, start(system, scenario)
+
+
+def properties_of(document: Mapping[str, Any], name: str) -> tuple[Property, ...]:
+    """The property that a trace broke, or all ("") that its system has."""
+    if "spec" in document:
+        from kubeproof import spec_traces
+        return spec_traces.properties_of(document, name)
+    return chosen_properties([name] if name else None)
 
 
 def chosen_properties(wanted: list[str] | None) -> tuple[Property, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kubeproof.options import add_json, chosen_properties, write_json
+from kubeproof.options import add_json, properties_of, write_json
 
 HELP = "replay a trace, to any step; the exit status says whether it still fails"
 
@@ -45,7 +45,7 @@ def _replay(options: argparse.Namespace, history: object) -> int:
     from traces.replay import changes, replay, transitions
     assert isinstance(history, History)
     system, start = made_ready(history.scenario)
-    properties = chosen_properties([history.property] if history.property else None)
+    properties = properties_of(history.scenario, history.property)
     actions = history.actions if options.step is None else history.actions[:options.step]
     seen = replay(system, start, actions, properties,
                   goal=history.property if options.step is None else "")

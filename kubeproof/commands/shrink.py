@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kubeproof.options import add_json, chosen_properties, positive, write_json
+from kubeproof.options import add_json, positive, properties_of, write_json
 
 HELP = "make a trace smaller: fewer faults, fewer actions, smaller arguments, a smaller scenario"
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     source = trace_file(options.trace)
     history = load(source)
     with installed(history.mutant):
-        properties = chosen_properties([history.property] if history.property else None)
+        properties = properties_of(history.scenario, history.property)
         found = shrink(history, made_ready, properties, smaller=smaller_scenarios,
                        replays_max=options.replays)
     if found is None:

@@ -103,6 +103,7 @@ class Report:
     liveness: dict[str, str] = field(default_factory=dict)
     stopped_by: str = ""
     mutant: str = ""
+    scope_values: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -161,6 +162,7 @@ def check(module: ir.Module, scope: ir.Scope, *, engine: EngineName = "auto",
     if report.verdict == "holds":
         _judge_whole(module, scope, report, liveness)
     report.seconds, report.mutant = time.monotonic() - began, mutant
+    report.scope_values = {**scope.sizes, **scope.constants}
     return report
 
 
