@@ -333,8 +333,8 @@ PROPERTIES = (
     a_service_routes_to_exactly_the_ready_pods_that_it_selects,
     no_rule_outlives_its_service,
     a_service_has_an_end_in_some_kernel,
+    every_step_of_a_proxy_is_one_of_its_spec,
 )
-REFINEMENTS = (every_step_of_a_proxy_is_one_of_its_spec,)
 _PROXY = "reference_impl.kube_proxy.component:KubeProxy"
 MUTANTS = (
     Mutant("proxy-changes-lost-on-failed-restore", "proxy-changes-lost-on-failed-restore",

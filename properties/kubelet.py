@@ -415,8 +415,8 @@ PROPERTIES = (
     what_the_api_shows_is_what_runs,
     a_bound_pod_is_taken_up_by_its_machine,
     a_pod_runs_and_is_told_so,
+    every_step_of_a_kubelet_is_one_of_its_spec,
 )
-REFINEMENTS = (every_step_of_a_kubelet_is_one_of_its_spec,)
 MUTANTS = (
     Mutant("kubelet-status-delete-without-uid", "kubelet-status-delete-without-uid",
            "a_kubelet_deletes_only_the_pod_that_it_has_seen_end",

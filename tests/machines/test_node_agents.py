@@ -10,8 +10,8 @@ from properties import kube_proxy, kubelet
 
 # Readiness of pods is not played by the small API server; the whole cluster checks this one.
 _NEEDS_PODS = "a_service_routes_to_exactly_the_ready_pods_that_it_selects"
-KUBELET = kubelet.PROPERTIES + kubelet.REFINEMENTS
-PROXY = tuple(p for p in kube_proxy.PROPERTIES + kube_proxy.REFINEMENTS if p.name != _NEEDS_PODS)
+KUBELET = kubelet.PROPERTIES
+PROXY = tuple(p for p in kube_proxy.PROPERTIES if p.name != _NEEDS_PODS)
 
 
 @pytest.mark.parametrize("faults", ["none", "crash", "all"])

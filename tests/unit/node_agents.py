@@ -1,9 +1,11 @@
-"""Two machines with kubelet or proxy behind the small API server, and scripts that exercise them."""
+"""Two machines with kubelets or proxies behind the small API server, and scripts for them."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, NamedTuple
+
+from tiny_apiserver import TinyApiServer, pod_json
 
 from model.api.scenario import Scenario, node_shape
 from model.kernel.action import Action
@@ -12,7 +14,6 @@ from model.kernel.fault import FaultPlan, budget_of
 from model.kernel.property import Checker, Property, Violation
 from model.kernel.system import Script, System
 from reference_impl import kube_proxy, kubelet
-from tiny_apiserver import TinyApiServer, pod_json
 
 TWO_NODES = Scenario(name="node-agents", nodes=(node_shape(1), node_shape(2)),
                      settings=(("proxy-restore-failures", "1"),))
