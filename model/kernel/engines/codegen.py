@@ -396,7 +396,7 @@ class Search:
                 self.say(f"s[{names[f'hit_{number}']} + d] = 1")
                 continue
             for part in block.parts:
-                head = f"for i in range({part.first}, {part.first + part.count}):"
+                head = f"for i in range({part.first}, {part.first + part.entries}):"
                 with self.inside(head):
                     self.decode_entry(number, block, f"r{part.word}")
 

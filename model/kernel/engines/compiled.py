@@ -17,11 +17,12 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.kernel.engines import codegen
 from model.kernel.engines.codegen import Printed
 from model.kernel.engines.layout import Layout
+from model.kernel.engines.lower import Unpackable
 from model.kernel.engines.native import compile_source
 from model.kernel.engines.packed import DENSE_RANKS_MAX, Limits, Progress, Raw
 from model.kernel.spec.interpret import Failure
@@ -54,7 +55,8 @@ def load(source: str) -> ModuleType:
         exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # our own printed source
         return module
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # numba's cache finds the module of a function by its name
     spec.loader.exec_module(module)
@@ -132,6 +134,11 @@ class _Run:
             self.module.refill(self.seen, *self.queues(), tail)
         return True
 
+    def step(self, head_stop: int, tail_stop: int, *, check_only: bool = False) -> None:
+        """Expand states (or only check them) up to a head, while the tail is not too far."""
+        self.module.search(self.s, self.seen, *self.queues(), self.parents, head_stop, tail_stop,
+                           check_only)
+
     def room(self) -> int:
         """How many states the table may hold."""
         return int(self.seen.shape[0] // len(self.layout.ranks) * TABLE_LOAD)
@@ -174,23 +181,68 @@ def failure_of(layout: Layout, printed: Printed, fault: int) -> Failure | None:
     return None
 
 
+class Edges(NamedTuple):
+    """A whole graph: the words of each state, in the order of the search, with the position of
+    the state that found it; and of each transition where it starts, its instance, where it ends.
+    Instances are numbered action by action, the first argument fastest."""
+
+    words: Any
+    parents: Any
+    source: Any
+    instance: Any
+    target: Any
+
+
+def edges(layout: Layout, limits: Limits) -> Edges | None:
+    """All states and transitions, or None where a limit is met or a rule fails.
+
+    Unpackable for states of two words.
+    """
+    import numpy as np
+
+    if len(layout.ranks) > 1:
+        raise Unpackable("the graph of a spec whose states need two words is not kept")
+    raw, state = _searched(layout, limits, None, layout.initial(), "native", None)
+    if not raw.complete or raw.failure is not None:
+        return None
+    printed = codegen.Search(layout, dense=True, canonical=None, edges=True).printed()
+    total = raw.transitions + printed.instances + 1
+    source, target = np.empty(total, np.uint32), np.empty(total, np.int64)
+    instance = np.empty(total, np.int32)
+    words = state.queue[: raw.states].astype(np.int64)
+    module = compile_source(printed.source, {
+        "s": 64, "queue": 64, "parents": 32, "labels": 32, "found": 64})
+    s: Array = np.zeros(printed.words, np.int64)
+    for at, values in printed.tables:
+        s[at : at + len(values)] = values
+    module.search(s, words, source, instance, target, raw.states, raw.transitions)
+    count = int(s[codegen.TAIL])
+    order = np.argsort(words)
+    ends = order[np.searchsorted(words[order], target[:count])]
+    return Edges(words, state.parents[: raw.states], source[:count], instance[:count], ends)
+
+
 def run(layout: Layout, *, symmetry: bool, limits: Limits,
         progress: Callable[[Progress], None] | None, compiler: str = "native") -> Raw:
     """Search with compiled code; see `packed.search`."""
-    before = time.process_time()
-    started = time.monotonic()
-    dense = len(layout.ranks) == 1 and layout.ranks[0] <= DENSE_RANKS_MAX \
-        and layout.ranks[0] // 8 <= limits.memory_bytes // 2
     canonical, initial = None, layout.initial()
     if symmetry:
         from model.kernel.engines.symmetry import evaluator, printer
 
         canonical, initial = printer(layout), evaluator(layout)(initial)
+    return _searched(layout, limits, canonical, initial, compiler, progress)[0]
+
+
+def _searched(layout: Layout, limits: Limits, canonical: Callable[[codegen.Map], str] | None,
+              initial: tuple[int, ...], compiler: str,
+              progress: Callable[[Progress], None] | None) -> tuple[Raw, _Run]:
+    before = time.process_time()
+    started = time.monotonic()
+    dense = len(layout.ranks) == 1 and layout.ranks[0] <= DENSE_RANKS_MAX \
+        and layout.ranks[0] // 8 <= limits.memory_bytes // 2
     printed = codegen.Search(layout, dense=dense, canonical=canonical).printed()
     state = _Run(layout, printed, dense, limits, initial, compiler)
-    module = state.module
-    arguments = (state.s, state.seen, *state.queues(), state.parents)
-    module.search(*arguments, 0, 0, False)  # compiles, expands nothing
+    state.step(0, 0)  # numba compiles when it is first called
     compiled = time.process_time()
     stopped = ""
     s = state.s
@@ -202,17 +254,15 @@ def run(layout: Layout, *, symmetry: bool, limits: Limits,
         elif not state.grow():
             stopped = "memory"
         else:
-            module.search(s, state.seen, *state.queues(), state.parents,
-                          int(s[codegen.HEAD]) + CHUNK, state.tail_stop(), False)
+            state.step(int(s[codegen.HEAD]) + CHUNK, state.tail_stop())
             if progress is not None:
                 progress(Progress(int(s[codegen.TAIL]), int(s[codegen.HEAD]),
                                   int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]) + 1))
-    expanded = int(s[codegen.HEAD])
-    complete = not stopped and expanded == int(s[codegen.TAIL])
+    complete = not stopped and int(s[codegen.HEAD]) == int(s[codegen.TAIL])
     if stopped:
-        module.search(s, state.seen, *state.queues(), state.parents,
-                      int(s[codegen.TAIL]), int(s[codegen.TAIL]) + 1, True)
-    return _raw(state, complete, stopped, compiled - before, time.process_time() - compiled)
+        state.step(int(s[codegen.TAIL]), int(s[codegen.TAIL]) + 1, check_only=True)
+    return _raw(state, complete, stopped, compiled - before,
+                time.process_time() - compiled), state
 
 
 def _raw(state: _Run, complete: bool, stopped: str, compile_seconds: float,
@@ -223,8 +273,8 @@ def _raw(state: _Run, complete: bool, stopped: str, compile_seconds: float,
     reached = [s[names[f"hit_{at}"] : names[f"hit_{at}"] + block.radix].tolist()
                for at, block in enumerate(layout.blocks)]
     witnessed = s[names["witnessed"] : names["witnessed"] + len(layout.program.witnesses)]
-    return Raw(int(s[codegen.TAIL]), int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]) + 1, complete,
-               stopped, search_seconds, compile_seconds, state.bytes_used(),
+    return Raw(int(s[codegen.TAIL]), int(s[codegen.TRANSITIONS]), int(s[codegen.DEPTH]) + 1,
+               complete, stopped, search_seconds, compile_seconds, state.bytes_used(),
                "dense bitset" if state.dense else "hash table", failure,
                state.path() if failure else [], counts.tolist(), reached,
                [bool(each) for each in witnessed])

@@ -80,7 +80,7 @@ class Part(NamedTuple):
 
     word: int
     first: int
-    count: int
+    entries: int
     weight: int
 
 
@@ -97,7 +97,7 @@ class Block(NamedTuple):
         found = [0] * self.entries
         for part in self.parts:
             if part.word == word:
-                for at in range(part.count):
+                for at in range(part.entries):
                     found[part.first + at] = part.weight * self.radix**at
         return tuple(found)
 
@@ -136,7 +136,7 @@ class Layout(NamedTuple):
         for block in self.blocks:
             columns: list[list[int]] = [[] for _ in block.group.fields]
             for part in block.parts:
-                for _ in range(part.count):
+                for _ in range(part.entries):
                     rest[part.word], digit = divmod(rest[part.word], block.radix)
                     for column, value in zip(columns, block.group.records[digit], strict=True):
                         column.append(value)
@@ -292,7 +292,8 @@ def _bindings(rule: Rule, places: tuple[tuple[Expr, ...], ...],
               program: Program) -> Iterator[dict[str, Values]]:
     """Argument tuples, without the names that say which record is followed."""
     followed = {key.name for keys in places for key in keys if isinstance(key, ir.Local)}
-    names, ranges = [], []
+    names: list[str] = []
+    ranges: list[range] = []
     for binder in rule.parameters:
         low, high = span(binder.type, program.scope)
         if binder.name not in followed and prod(map(len, ranges)) * (high - low + 1) \

@@ -195,7 +195,8 @@ class _Function:
         self.continues.pop()
 
     def on_for(self, node: ast.For) -> None:
-        assert isinstance(node.iter, ast.Call) and isinstance(node.target, ast.Name)
+        assert isinstance(node.iter, ast.Call)
+        assert isinstance(node.target, ast.Name)
         bounds = [self.word(self.on(each)) for each in node.iter.args]
         low, high = (Operand("0", "i"), bounds[0]) if len(bounds) == 1 else bounds
         name = node.target.id
@@ -369,7 +370,7 @@ def compile_source(source: str, elements: Mapping[str, int]) -> SimpleNamespace:
 
     `elements` gives the width in bits of the elements of every array argument.
     """
-    import llvmlite.binding as llvm
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]  # ships no types
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

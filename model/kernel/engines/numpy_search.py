@@ -326,16 +326,16 @@ class _Search:
 
     def _judge_rest(self) -> None:
         """Check the states that nobody expanded."""
-        start = self.position
-        for self.level in range(self.level, len(self.levels)):
+        while self.level < len(self.levels):
             words = self.levels[self.level]
-            for self.position in range(start, len(words), BLOCK):
+            while self.position < len(words):
                 self.judge(words[self.position : self.position + BLOCK])
-            start = 0
+                self.position += BLOCK
+            self.level, self.position = self.level + 1, 0
 
     def path(self, level: int, position: int) -> list[tuple[int, ...]]:
         """The states that lead to this one."""
-        words = []
+        words: list[tuple[int, ...]] = []
         for at in range(level, -1, -1):
             words.append((int(self.levels[at][position]),))
             position = int(self.parents[at][position])

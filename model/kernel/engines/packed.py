@@ -1,8 +1,8 @@
 """Packed search: all states of a spec at a scope, in machine words.
 
 `search` is breadth first, so a counterexample is as short as there is one; `graph` hands over all
-states and edges. The same program runs in machine code (engine native: LLVM; or numba) and in NumPy,
-where no compiler is wanted.
+states and edges. The same program runs in machine code (engine native: LLVM; or numba) and in
+NumPy, where no compiler is wanted.
 Bounds on states, seconds and memory end a search with the verdict "incomplete", never a crash.
 A state is checked when its turn comes; those still waiting at the end of a bounded search are
 checked before it reports.
@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from model.kernel.engines.layout import Layout, plan
 from model.kernel.engines.lower import Unpackable, decode, lower
 from model.kernel.spec import ir
 from model.kernel.spec.interpret import Failure
+
+if TYPE_CHECKING:
+    from model.kernel.engines.liveness import Graph
 
 EngineName = Literal["native", "numba", "numpy"]
 Verdict = Literal["holds", "violated", "incomplete"]
@@ -45,9 +48,10 @@ class Progress(NamedTuple):
 @dataclass
 class PackedResult:
     """The outcome of a search; `failure` is the interpreter's, with concrete states also under
-    symmetry. `depth` counts levels, the initial state's among them. `orbits` is the number of states up to symmetry, where that was
-    on (`states` is the same number then), else None. `reached` holds the values that each variable
-    took; `witnesses` says which conditions some state satisfied."""
+    symmetry. `depth` counts levels, the initial state's among them. `orbits` is the number of
+    states up to symmetry, where that was on (`states` is the same number then), else None.
+    `reached` holds the values that each variable took; `witnesses` says which conditions some
+    state satisfied; `stopped_by` names the bound that made the verdict incomplete."""
 
     states: int
     transitions: int
@@ -118,6 +122,14 @@ def search(module: ir.Module, scope: ir.Scope, *, engine: EngineName = "native",
         raw.stopped_by)
 
 
+def graph(module: ir.Module, scope: ir.Scope, *, states_max: int) -> Graph | None:
+    """All states and transitions, as the liveness check takes them; None where there are more
+    states or a rule fails. Unpackable as for `search`, and for states of two words."""
+    from model.kernel.engines.retrace import graph as graph_of
+
+    return graph_of(plan(lower(module, scope)), states_max=states_max)
+
+
 def _engine(name: EngineName) -> Engine:
     if name == "numpy":
         from model.kernel.engines import numpy_search
@@ -145,4 +157,4 @@ def _reached(layout: Layout, digits: list[list[int]], symmetry: bool) -> dict[
     return found
 
 
-__all__ = ["Failure", "Limits", "PackedResult", "Progress", "Raw", "Unpackable", "search"]
+__all__ = ["Failure", "Limits", "PackedResult", "Progress", "Raw", "Unpackable", "graph", "search"]

@@ -1,4 +1,4 @@
-"""From the packed states of a counterexample to concrete ones, by the interpreter.
+"""From packed states to concrete ones: counterexamples, and the graph for the liveness check.
 
 Each packed state is met by running the interpreter from the state before it, which makes every
 counterexample of a packed search a result that a second engine has confirmed. Under symmetry the
@@ -8,12 +8,16 @@ packed states are representatives: any successor that is represented by the next
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from model.kernel.engines.layout import Layout
-from model.kernel.engines.lower import code
+from model.kernel.engines.lower import code, decode, span
 from model.kernel.spec.ground import Grounded, GroundState, ground
 from model.kernel.spec.interpret import Failure, Program, SpecFaultError
+
+if TYPE_CHECKING:
+    from model.kernel.engines.liveness import Graph
 
 Words = tuple[int, ...]
 
@@ -31,19 +35,24 @@ def packer(layout: Layout, grounded: Grounded) -> Callable[[GroundState], Words]
     return pack
 
 
-def unpacker(layout: Layout, grounded: Grounded) -> Callable[[Sequence[int]], GroundState]:
-    """From words to the interpreter's states."""
-    from model.kernel.engines.lower import decode
+def _states(layout: Layout, words: Any) -> list[GroundState]:
+    """The interpreter's states of many packed ones, column by column."""
+    import numpy as np
 
     scope = layout.program.scope
-    types = {cell.variable: cell.type for cell in grounded.cells}
-
-    def unpack(words: Sequence[int]) -> GroundState:
-        codes = layout.unpack(words)
-        return tuple(decode(each, kind, scope) for name, kind in types.items()
-                     for each in codes[name])
-
-    return unpack
+    rest = words.astype(np.int64)
+    columns: dict[str, list[Any]] = {}
+    for block in layout.blocks:
+        digits = []
+        for _ in range(block.entries):
+            digits.append(rest % block.radix)
+            rest = rest // block.radix
+        for at, each in enumerate(block.group.fields):
+            values = np.empty(block.radix, object)
+            values[:] = [decode(record[at], each.type, scope) for record in block.group.records]
+            columns[each.name] = [values[digit].tolist() for digit in digits]
+    names = [each.name for each in layout.program.module.variables]
+    return list(zip(*(column for name in names for column in columns[name]), strict=True))
 
 
 def retrace(layout: Layout, path: Sequence[Words], failure: Failure, *,
@@ -88,3 +97,45 @@ def _fault(program: Program, state: GroundState) -> tuple[str, int, int]:
     except SpecFaultError as fault:
         return fault.text, abs(fault.line), fault.instance
     raise AssertionError("the interpreter finds no fault where the packed search found one")
+
+
+def graph(layout: Layout, *, states_max: int) -> Graph | None:
+    """All states and transitions for the liveness check, found by the packed search.
+
+    None when there are more states than that, or a rule fails. Unpackable for wide states.
+    """
+    import numpy as np
+
+    from model.kernel.engines import compiled
+    from model.kernel.engines.liveness import Graph
+    from model.kernel.engines.packed import Limits
+
+    found = compiled.edges(layout, Limits(states=states_max + 1))
+    if found is None:
+        return None
+    grounded = ground(layout.program.module, layout.program.scope)
+    states = _states(layout, found.words)
+    numbers = np.array(_instance_numbers(layout, grounded))
+    instance = numbers[found.instance]
+    parents: dict[GroundState, tuple[GroundState | None, int]] = {states[0]: (None, -1)}
+    tree = found.parents[found.target] == found.source
+    for source, number, target in zip(found.source[tree].tolist(), instance[tree].tolist(),
+                                      found.target[tree].tolist(), strict=True):
+        parents.setdefault(states[target], (states[source], number))
+    changing = found.source != found.target
+    return Graph(grounded, states, found.source[changing].astype(np.int64), instance[changing],
+                 found.target[changing], parents)
+
+
+def _instance_numbers(layout: Layout, grounded: Grounded) -> list[int]:
+    """From the packed numbers of instances to the interpreter's; -1 where it has left one out."""
+    scope = layout.program.scope
+    known = {(each.action, tuple(code(value, binder.type, scope) for value, binder in zip(
+        each.arguments, grounded.module.action(each.action).parameters, strict=True))): number
+        for number, each in enumerate(grounded.instances)}
+    numbers = []
+    for rule in layout.program.rules:
+        spans = [span(binder.type, scope) for binder in rule.parameters]
+        backwards = product(*(range(low, high + 1) for low, high in reversed(spans)))
+        numbers += [known.get((rule.name, codes[::-1]), -1) for codes in backwards]
+    return numbers

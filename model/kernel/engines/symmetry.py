@@ -159,7 +159,7 @@ class _Canonical:
         self.say("r0 = y0", *(["r1 = y1"] if self.double else []))
         for number, block in enumerate(self.layout.blocks):
             for part in block.parts:
-                self.say(f"for i in range({part.first}, {part.first + part.count}):",
+                self.say(f"for i in range({part.first}, {part.first + part.entries}):",
                          f"    d = r{part.word} % {block.radix}",
                          f"    r{part.word} //= {block.radix}",
                          f"    s[{self.of(f'c_digit_{number}')} + i] = d")
@@ -185,9 +185,9 @@ class _Canonical:
         first, label = self.of(f"first_{name}"), self.of(f"label_{name}")
         self.say(f"for i in range({size}):",
                  f"    s[{first} + i] = s[{label} + i]")
-        key = self.of(f"key_{name}")
+        sorted_at = self.of(f"key_{name}")
         self.say(f"for i in range({size}):",
-                 f"    s[{key} + s[{label} + i]] = s[{at} + i]")
+                 f"    s[{sorted_at} + s[{label} + i]] = s[{at} + i]")
 
     def own_record(self, number: int, block: Block, position: int, at: int) -> None:
         role = f"key {position}"
