@@ -7,6 +7,10 @@ as choices. The binding is answered on a lane of its own, so that the next attem
 it; the room of an assumed pod is taken until the watch confirms the binding or the API server
 says that there is none. When the outcome of a binding is unknown, the pod itself is asked for.
 
+A binding may outlive the scheduler that sent it, so a new life begins with a question on the lane
+of bindings: once it is answered nothing of the old life is under way, and a list of pods, asked for
+after that and from the newest state, holds all bindings that there are.
+
 Source: Kubernetes documentation, "Scheduling Framework"; kube-scheduler's queue and cache.
 Not modelled: reserve and permit as separate points (no plug-in of the default profile waits or
 reserves anything but the assumed pod), leader election (one scheduler runs), queueing hints finer
@@ -24,7 +28,15 @@ from model.kernel.action import Scalar
 from model.kernel.component import CUT, NO_STEPS, Component, Io, Message, Step
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.lib import recorder as events
-from reference_impl.lib.informer import STOPPED, TIMER, Change, Informer, Reflector, split_key
+from reference_impl.lib.informer import (
+    NEWEST,
+    STOPPED,
+    TIMER,
+    Change,
+    Informer,
+    Reflector,
+    split_key,
+)
 from reference_impl.lib.recorder import NO_EVENTS, Recorder
 from reference_impl.scheduler import cache, catalog, read
 from reference_impl.scheduler import queue as queues
@@ -50,6 +62,7 @@ PLUGINS: dict[str, Plugin] = {plugin.name: plugin for plugin in DEFAULT_PROFILE.
 REFLECTORS = tuple(Reflector(resource) for resource in (
     "nodes", "pods", "namespaces", "services", "replicationcontrollers", "replicasets",
     "poddisruptionbudgets", *STORAGE))
+ANYTHING = requests.get("namespaces", "", "default")
 BY_LANE = {reflector.lane: reflector for reflector in REFLECTORS}
 ALWAYS_WATCHED = tuple(each.lane for each in REFLECTORS if each.lane not in STORAGE)
 
@@ -98,6 +111,7 @@ class Victim(NamedTuple):
 class Local(NamedTuple):
     """The local state.
 
+    `alone`: no binding of an earlier life is under way. `synced`: every cache has its first list.
     `snapshot` is the cache that decisions are made from, assumed pods included; `assumed` are
     those of its pods that no watch event has confirmed. `flight` is the binding under way;
     `verdicts` are statuses to write, `due` those of them that can be sent now and `report` the
@@ -107,6 +121,7 @@ class Local(NamedTuple):
 
     caches: FrozenMap[str, Informer] = EMPTY
     lanes: tuple[str, ...] = ALWAYS_WATCHED
+    alone: bool = False
     synced: bool = False
     snapshot: Snapshot = Snapshot()
     assumed: FrozenMap[str, Assumption] = EMPTY
@@ -128,7 +143,10 @@ class Scheduler(Component[Local]):
 
     def init(self, io: Io) -> Local:
         io.after(FLUSH_MS, FLUSH)
-        return Local(FrozenMap((each.lane, each.init()) for each in REFLECTORS))
+        io.request("apiserver", BIND, ANYTHING)
+        fresh = {each.lane: each.init() for each in REFLECTORS}
+        fresh["pods"] = fresh["pods"]._replace(resource_version=NEWEST)
+        return Local(FrozenMap(fresh.items()))
 
     # -- own steps ------------------------------------------------------------------------------
 
@@ -136,7 +154,8 @@ class Scheduler(Component[Local]):
         offered: tuple[Step, ...] = NO_STEPS
         if not local.synced:
             offered = tuple(("list", (lane,)) for lane in local.lanes
-                            if local.caches[lane].phase == STOPPED)
+                            if local.caches[lane].phase == STOPPED
+                            and (local.alone or lane != "pods"))
         elif local.attempt is not None:
             attempt = local.attempt
             if not attempt.decision.best:
@@ -329,6 +348,20 @@ class Scheduler(Component[Local]):
             local = local._replace(recorder=noted)
         return local._replace(victims=others)
 
+    def on_bind_lane(self, local: Local, body: Any, io: Io) -> Local:
+        """An answer about a binding, or to the question with which this life began."""
+        if local.flight is not None:
+            return self.bound(local, local.flight, body, io)
+        if local.alone:
+            return local
+        if body == CUT:
+            io.request("apiserver", BIND, ANYTHING)
+        elif body.code >= 500:
+            io.after(queues.BACKOFF.base_ms, ASK)
+        else:
+            return local._replace(alone=True)
+        return local
+
     def bound(self, local: Local, flight: Flight, body: Any, io: Io) -> Local:
         """The answer to a binding, or to the question whether it took place."""
         key, uid = flight.waiting.pod.key, flight.waiting.pod.uid
@@ -385,8 +418,7 @@ class Scheduler(Component[Local]):
                 local = self.seen(local, lane, change, io)
             return local if local.synced else self.check_synced(local)
         if lane == BIND:
-            flight = local.flight
-            return local if flight is None else self.bound(local, flight, body, io)
+            return self.on_bind_lane(local, body, io)
         if lane == REPORT:
             return self.reported(local, body) if local.report else local
         if lane == EVICT:
@@ -537,8 +569,7 @@ class Scheduler(Component[Local]):
             again = BY_LANE[lane].on_timer(local.caches[lane], io)
             return local._replace(caches=local.caches.set(lane, again))
         if key == ASK:
-            flight = local.flight
-            return local if flight is None else self.bound(local, flight, CUT, io)
+            return self.on_bind_lane(local, CUT, io)
         io.after(FLUSH_MS, FLUSH)
         queue = local.queue
         for name in queue.parked:
