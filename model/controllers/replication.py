@@ -11,7 +11,8 @@ checks the controller's own decisions.
 
 Not modelled: readiness, the status, and which pods are victims: none of them changes how many pods
 are asked for. Adoption and release are observations of pods that come and go uncounted. A cache
-that goes back in time after a restart belongs to List-Watch. Source: Kubernetes 1.32, pkg/controller/replicaset.
+that goes back in time after a restart belongs to List-Watch.
+Source: Kubernetes 1.32, pkg/controller/replicaset.
 """
 
 from __future__ import annotations

@@ -148,30 +148,24 @@ class Caches:
             if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
                 seen, owner = seen.drop(old.metadata.uid), owner.drop(old.metadata.uid)
             if new is not None:
-                uid = new.metadata.uid
-                made = controller_of(new.metadata)
+                uid, made = new.metadata.uid, controller_of(new.metadata)
                 if (made is None or made.kind != "ReplicationController" or not selects(
-                        self.selectors.get(made.uid, new.metadata.labels), new.metadata.labels)):
+                        self.selectors.get(made.uid or "", new.metadata.labels),
+                        new.metadata.labels)):
                     seen, owner = seen.drop(uid), owner.drop(uid)
                 elif seen.get(uid) != stage(new) or owner.get(uid) != made.uid:
-                    seen, owner = seen.set(uid, stage(new)), owner.set(uid, made.uid)
+                    seen, owner = seen.set(uid, stage(new)), owner.set(uid, made.uid or "")
         self.rcs, self.pods = rcs, pods
         self.view = View(view.known, seen, owner)
         return self.view
 
 
-_BEFORE, _AFTER = Caches(), Caches()
+_CACHES = Caches()
 
 
 def view_of(local: State) -> View:
-    """The view of a local state; two derivers, since each check asks for two neighbours."""
-    rcs, pods = local.caches[RCS].store, local.caches[PODS].store
-    if pods is _BEFORE.pods and rcs is _BEFORE.rcs:
-        return _BEFORE.view
-    if pods is not _AFTER.pods or rcs is not _AFTER.rcs:
-        _BEFORE.rcs, _BEFORE.pods, _BEFORE.selectors, _BEFORE.view = (
-            _AFTER.rcs, _AFTER.pods, _AFTER.selectors, _AFTER.view)
-    return _AFTER.of(rcs, pods)
+    """The view of a local state. Neighbouring states differ little, so one deriver serves all."""
+    return _CACHES.of(local.caches[RCS].store, local.caches[PODS].store)
 
 
 def expected(local: State) -> tuple[FrozenMap[str, int], FrozenMap[str, bool]]:

@@ -6,6 +6,11 @@ and is not being deleted (a Service that publishes not-ready addresses keeps pod
 deleted, and takes all of its pods for ready). Ready pods are `addresses`, others
 `notReadyAddresses`. A named target port is looked up in each pod.
 
+Any change of Endpoints makes their Service due again. Kubernetes does so only when they are
+deleted, and refuses to compare with Endpoints that it knows to be older than its last write. Both
+are needed because a comparison with an old cache may find nothing to do; ours also covers writes
+of unknown outcome and those before a restart.
+
 Not modelled: the limit of 1000 addresses, the annotations endpoints.kubernetes.io/over-capacity and
 last-change-trigger-time, and batching of pod changes: nobody reads them, and delays are the
 explorer's. Subsets are in a canonical order of our own (Kubernetes sorts them by a hash).
@@ -38,6 +43,8 @@ from reference_impl.lib.informer import Change, Reflector, split_key
 
 SERVICES, PODS, ENDPOINTS = "services", "pods", "endpoints"
 HEADLESS = "service.kubernetes.io/headless"
+DELETING = "delete"
+"""What a sync remembers while it deletes Endpoints; while it writes some, it is those."""
 NO_SELECTION: tuple[str, ...] = ()
 
 State = ControllerState[None]
@@ -79,8 +86,9 @@ class Endpoint(Controller[None]):
         if lane == SERVICES:
             return (change.key,)
         if lane == ENDPOINTS:
-            # A Service may have been replaced while the old Endpoints were still cached.
-            return (change.key,) if change.new is None else ()
+            # What was found fitting may have been compared with older Endpoints: those of a Service
+            # that was replaced, or those before a write of our own.
+            return (change.key,)
         old, new = change.old, change.new
         if old is not None and new is not None:
             if seen_by_services(old) == seen_by_services(new):
@@ -104,7 +112,7 @@ class Endpoint(Controller[None]):
         current: Endpoints | None = self.cached(local, ENDPOINTS, key)
         namespace, name = split_key(key)
         if service is None:
-            return self.ask(local, delete(ENDPOINTS, namespace, name), "delete", io)
+            return self.ask(local, delete(ENDPOINTS, namespace, name), DELETING, io)
         spec = service.spec
         if spec is None or spec.selector is None or spec.type == "ExternalName":
             return self.done(local)
@@ -112,7 +120,7 @@ class Endpoint(Controller[None]):
         if wanted is current:
             return self.done(local)
         request = create(wanted) if current is None else update(wanted)
-        return self.ask(local, request, "write", io)
+        return self.ask(local, request, wanted, io)
 
     def _pods_of(self, local: State, service: Service) -> list[Pod]:
         """The pods that a Service selects, found under the rarest pair of its selector."""

@@ -1,0 +1,265 @@
+"""What the endpoint controller promises, how its state maps to its spec, and its seeded bugs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.api.conditions import is_true
+from model.api.selectors import selects
+from model.controllers.endpoint import Endpoint as Spec
+from model.kernel.mutant import Mutant
+from model.kernel.property import Part, Property, each, leads_to, sometimes
+from model.kernel.refine import Derived, refinement
+from model.kernel.spec.oracle import Label
+from model.kernel.system import Transition
+from model.kernel.values import EMPTY, FrozenMap
+from model.kernel.world import World
+from properties.reading import KV, objects, stored, title
+from reference_impl.controllers.endpoint import ENDPOINTS, PODS, SERVICES, State
+from reference_impl.controllers.endpoint import Endpoint as Controller
+from reference_impl.lib.informer import Change
+
+NAME = "controllers/endpoint"
+WHOLE = Part(NAME)
+CONVERGES_MS = 600_000
+Places = FrozenMap[tuple[str, str], str]
+
+
+# ---- promises ----------------------------------------------------------------------------------
+
+
+def place(pod: Any, publishes_all: bool) -> str:
+    """Where the documentation wants a selected pod: out, unready or ready."""
+    status = pod.status
+    if status is None or not status.pod_ip or status.phase in ("Succeeded", "Failed"):
+        return "out"
+    if publishes_all:
+        return "ready"
+    if pod.metadata.deletion_timestamp is not None:
+        return "out"
+    return "ready" if is_true(status.conditions, "Ready") else "unready"
+
+
+def listed(endpoints: Any) -> dict[str, str]:
+    """Pod uid -> ready or unready, as Endpoints list them."""
+    found: dict[str, str] = {}
+    for subset in endpoints.subsets or ():
+        for address in subset.not_ready_addresses or ():
+            found.setdefault(address.target_ref.uid, "unready")
+        for address in subset.addresses or ():
+            found[address.target_ref.uid] = "ready"
+    return found
+
+
+def governed(service: Any) -> bool:
+    """Whether the controller writes a Service's Endpoints."""
+    return (service.spec is not None and service.spec.selector is not None
+            and service.spec.type != "ExternalName")
+
+
+def has_port(service: Any, pod: Any) -> bool:
+    """Whether some port of the Service can be found in the pod (or the Service has none)."""
+    names = {port.name for container in pod.spec.containers or ()
+             for port in container.ports or ()}
+    ports = service.spec.ports or ()
+    return any(not isinstance(port.target_port, str) or port.target_port in names
+               for port in ports) or (not ports and service.spec.cluster_ip == "None")
+
+
+@leads_to(within_ms=CONVERGES_MS, reads=(KV,), why="a Service must reach its pods, and only those")
+def a_service_lists_exactly_its_ready_pods(world: World) -> str | None:
+    """Endpoints of each Service with a selector: the ready pods that it selects, no others."""
+    pods = list(objects(world, "pods"))
+    for service in objects(world, "services"):
+        if not governed(service) or service.metadata.deletion_timestamp is not None:
+            continue
+        namespace = service.metadata.namespace
+        endpoints = stored(world, "endpoints", namespace, service.metadata.name)
+        if endpoints is None:
+            return f"Service {title(service)} has no Endpoints"
+        wanted = {pod.metadata.uid for pod in pods if pod.metadata.namespace == namespace
+                  and selects(service.spec.selector, pod.metadata.labels)
+                  and place(pod, bool(service.spec.publish_not_ready_addresses)) == "ready"
+                  and has_port(service, pod)}
+        found = {uid for uid, where in listed(endpoints).items() if where == "ready"}
+        if wanted != found:
+            return (f"Service {title(service)} lists {len(found)} ready pods and has {len(wanted)}:"
+                    f" missing {sorted(wanted - found)}, too many {sorted(found - wanted)}")
+    return None
+
+
+@each(of=KV, prefix="/registry/endpoints/",
+      why="traffic for one Service would reach pods of another")
+def endpoints_name_only_pods_of_their_namespace(world: World, key: str, old: Any,
+                                                new: Any) -> str | None:
+    """Every listed address belongs to a pod of the Endpoints' own namespace."""
+    if new is None:
+        return None
+    endpoints = new.value
+    for subset in endpoints.subsets or ():
+        for address in (*(subset.addresses or ()), *(subset.not_ready_addresses or ())):
+            target = address.target_ref
+            if target is not None and target.namespace != endpoints.metadata.namespace:
+                return f"Endpoints {title(endpoints)} list {target.namespace}/{target.name}"
+    return None
+
+
+@sometimes(reads=(KV,), why="without a ready pod behind a Service nothing was shown")
+def a_service_reaches_a_ready_pod(world: World) -> bool:
+    """Some Endpoints list a ready pod."""
+    return any("ready" in listed(endpoints).values() for endpoints in objects(world, "endpoints"))
+
+
+# ---- refinement --------------------------------------------------------------------------------
+
+
+class Seen:
+    """service key and pod uid -> place, from the caches, by differences."""
+
+    def __init__(self) -> None:
+        self.services: FrozenMap[str, Any] = EMPTY
+        self.pods: FrozenMap[str, Any] = EMPTY
+        self.places: Places = EMPTY
+
+    def of(self, services: FrozenMap[str, Any], pods: FrozenMap[str, Any]) -> Places:
+        """The places in these stores."""
+        if services is self.services and pods is self.pods:
+            return self.places
+        places, source = self.places, self.pods
+        if services is not self.services:
+            self.services = services
+            places, source = EMPTY, EMPTY
+        for _, old, new in source.diff(pods):
+            for pod in (old, new):
+                if pod is not None:
+                    places = self._placed(places, pod, gone=pod is not new)
+        self.pods, self.places = pods, places
+        return places
+
+    def _placed(self, places: Places, pod: Any, *, gone: bool) -> Places:
+        for key, service in self.services.items():
+            entry = (key, pod.metadata.uid)
+            where = "out"
+            if (not gone and governed(service)
+                    and service.metadata.namespace == pod.metadata.namespace
+                    and selects(service.spec.selector, pod.metadata.labels)
+                    and has_port(service, pod)):
+                where = place(pod, bool(service.spec.publish_not_ready_addresses))
+            if where == "out":
+                places = places.drop(entry)
+            elif places.get(entry) != where:
+                places = places.set(entry, where)
+        return places
+
+
+_SEEN = Seen()
+_PRESENT: Derived[str, Any] = Derived(
+    lambda key, service: (key, True) if governed(service) else None)
+
+
+def seen_by(local: State) -> Places:
+    """The places in a local state. Neighbouring states differ little, so one deriver serves all."""
+    return _SEEN.of(local.caches[SERVICES].store, local.caches[PODS].store)
+
+
+def present(local: State) -> FrozenMap[str, bool]:
+    """The Services whose Endpoints the controller writes."""
+    return _PRESENT.of(local.caches[SERVICES].store)
+
+
+def state(world: World) -> dict[str, Any]:
+    """The spec's variables; the server's side is left out (`server` is 0)."""
+    local: State = world[NAME]
+    work = local.work
+    busy = deletes = draft = EMPTY
+    if work is not None:
+        busy = FrozenMap([(local.key, True)])
+        if work == "delete":
+            deletes = busy
+        else:
+            draft = FrozenMap(((local.key, uid), where) for uid, where in listed(work).items())
+    return {"truth": EMPTY, "wanted": EMPTY, "published": EMPTY, "exists": EMPTY, "current": EMPTY,
+            "fresh": EMPTY, "due": EMPTY, "calm": False, "shown": EMPTY, "listed": EMPTY,
+            "present": present(local), "seen": seen_by(local), "busy": busy, "deletes": deletes,
+            "draft": draft}
+
+
+def labels(step: Transition) -> tuple[Label, ...]:
+    """What a step of the controller is in the words of the spec."""
+    old: State = step.before[NAME]
+    new: State = step.after[NAME]
+    message = step.message
+    if step.action.verb == "restart":
+        return (Label("crash", ()),)
+    if step.action.verb == "work":
+        return begun(old, new)
+    if message is None:
+        return ()
+    if message.lane == "work" and old.work is not None:
+        return (Label("refuse", (old.key,)),)
+    found = [Label("notice", (key, after is not None))
+             for key, _, after in present(old).diff(present(new))]
+    before, after_places = seen_by(old), seen_by(new)
+    found.extend(Label("observe", (*key, after or "out"))
+                 for key, _, after in before.diff(after_places))
+    return tuple(found)
+
+
+def begun(old: State, new: State) -> tuple[Label, ...]:
+    """The label of the worker's decision; writing nothing is right only where the cache fits."""
+    key = old.queue.order[0]
+    service = new.caches[SERVICES].store.get(key)
+    if service is not None and not governed(service):
+        return ()
+    if new.work is not None:
+        return (Label("begin", (key, True)),)
+    endpoints = new.caches[ENDPOINTS].store.get(key)
+    places = seen_by(new)
+    wanted = {uid: where for (name, uid), where in places.items() if name == key}
+    fits = service is not None and endpoints is not None and listed(endpoints) == wanted
+    return (Label("begin", (key, not fits)),)
+
+
+REFINEMENT = refinement(
+    "the_controller_drafts_what_it_sees", Spec, reads=(WHOLE,), state=state, labels=labels,
+    constants={"server": 0},
+    why="Endpoints that differ from what the controller knows send traffic to wrong pods")
+
+PROPERTIES: tuple[Property, ...] = (
+    a_service_lists_exactly_its_ready_pods, endpoints_name_only_pods_of_their_namespace,
+    a_service_reaches_a_ready_pod, REFINEMENT)
+
+
+# ---- seeded bugs -------------------------------------------------------------------------------
+
+_KEYS_FOR = Controller.keys_for
+
+
+def endpoints_are_not_watched(self: Controller, local: State, lane: str,
+                              change: Change) -> tuple[str, ...]:
+    return () if lane == ENDPOINTS else _KEYS_FOR(self, local, lane, change)
+
+
+def finished_pods_stay(pod: Any, service: Any) -> bool:
+    return (pod.status is not None and bool(pod.status.pod_ip)
+            and pod.metadata.deletion_timestamp is None)
+
+
+def terminating_pods_stay(pod: Any, service: Any) -> bool:
+    return (pod.status is not None and bool(pod.status.pod_ip)
+            and pod.status.phase not in ("Succeeded", "Failed"))
+
+
+HOME = "reference_impl.controllers.endpoint"
+MUTANTS = (
+    Mutant("endpoints-missing-after-service-recreate", "endpoints-missing-after-service-recreate",
+           "a_service_lists_exactly_its_ready_pods",
+           ((f"{HOME}:Endpoint.keys_for", endpoints_are_not_watched),)),
+    Mutant("endpoints-keep-terminal-pod-ip", "endpoints-keep-terminal-pod-ip",
+           "the_controller_drafts_what_it_sees",
+           ((f"{HOME}:should_be_in_endpoints", finished_pods_stay),)),
+    Mutant("endpoints-keep-terminating-pod",
+           "a pod that is being deleted stays in the Endpoints until it is gone",
+           "the_controller_drafts_what_it_sees",
+           ((f"{HOME}:should_be_in_endpoints", terminating_pods_stay),)),
+)
