@@ -18,6 +18,7 @@ All faults of a file are reported in one go, with their lines.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -103,10 +104,13 @@ def parse(data: bytes | str, file: str, beside: dict[str, str]) -> Scenario:
                          for e, entry in enumerate(session))
                    for s, session in enumerate(read.script))
     nodes = _nodes(read, document, file, errors)
-    for kind in read.faults:
+    for kind, amount in read.faults.items():
         if kind not in KINDS:
             errors.append(_error(document, file, f"faults.{kind}", f"there is no fault {kind!r}",
                                  "one of " + ", ".join(KINDS)))
+        elif amount < 0:
+            errors.append(_error(document, file, f"faults.{kind}", f"{amount} faults", "0 or more"))
+    errors.extend(_ranges(read, document, file))
     if errors:
         raise InputErrors(tuple(errors))
     budget = tuple((kind, read.faults[kind]) for kind in KINDS if kind in read.faults)
@@ -116,6 +120,21 @@ def parse(data: bytes | str, file: str, beside: dict[str, str]) -> Scenario:
         seed=read.seed, service_range=read.service_range or service_range_of(read.release),
         pod_range=read.pod_range, node_ports=(read.node_ports[0], read.node_ports[1]),
         settings=pairs({key: str(value) for key, value in read.settings.items()}))
+
+
+def _ranges(read: _File, document: Document, file: str) -> list[InputError]:
+    """What is wrong with the ranges of addresses and ports."""
+    errors = []
+    for field, text in (("service_range", read.service_range), ("pod_range", read.pod_range)):
+        try:
+            ipaddress.IPv4Network(text or "10.96.0.0/16")
+        except ValueError as error:
+            errors.append(_error(document, file, field, str(error), "for example 10.96.0.0/16"))
+    low, high = read.node_ports
+    if not 1 <= low <= high <= 65535:
+        errors.append(_error(document, file, "node_ports", f"{low} to {high} is no range of ports",
+                             "for example [30000, 32767]"))
+    return errors
 
 
 def to_document(scenario: Scenario) -> dict[str, Any]:
