@@ -25,8 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list all specs with their scopes")
     parser.add_argument("--scope", default="", metavar="pods=4,nodes=3,…",
                         help="sizes and constants; the name of a scope may stand first")
-    parser.add_argument("--engine", choices=("auto", "interpreter", "numpy", "numba"),
-                        default="auto", help="auto: the interpreter, then numba (default)")
+    parser.add_argument("--engine", choices=("auto", "interpreter", "native", "numpy", "numba"),
+                        default="auto", help="auto: the interpreter, then native code (default)")
     parser.add_argument("--symmetry", action=argparse.BooleanOptionalAction, default=False,
                         help="search states up to exchange of symmetric members")
     parser.add_argument("--max-states", type=int, metavar="N")

@@ -19,8 +19,8 @@ from model.kernel.spec.interpret import Found, Program, search
 from model.kernel.spec.render import render
 
 Verdict = Literal["holds", "violated", "incomplete"]
-EngineName = Literal["auto", "interpreter", "numba", "numpy"]
-ENGINES: tuple[EngineName, ...] = ("auto", "interpreter", "numba", "numpy")
+EngineName = Literal["auto", "interpreter", "native", "numba", "numpy"]
+ENGINES: tuple[EngineName, ...] = ("auto", "interpreter", "native", "numba", "numpy")
 FIRST_TIER_STATES = 150_000  # compiling costs as much as interpreting some 400,000 states
 LIVENESS_STATES_MAX = 300_000
 _BYTES_PER_CELL, _BYTES_PER_STATE = 8, 330  # measured: tuple, dict entry, parent, list entry
@@ -174,8 +174,8 @@ def _search(module: ir.Module, scope: ir.Scope, engine: EngineName, symmetry: bo
             limits: Limits, progress: Callable[[int, int, int], None] | None) -> Report:
     if engine == "interpreter" and symmetry:
         raise InputError("the interpreter does not reduce by symmetry", where="--engine",
-                         fix="take numba or numpy, or --no-symmetry")
-    if engine in ("numba", "numpy"):
+                         fix="take native, numba or numpy, or --no-symmetry")
+    if engine in ("native", "numba", "numpy"):
         return _packed(module, scope, engine, symmetry, limits, progress)
     grounded = ground(module, scope)
     width = _BYTES_PER_STATE + _BYTES_PER_CELL * len(grounded.cells)
@@ -187,7 +187,7 @@ def _search(module: ir.Module, scope: ir.Scope, engine: EngineName, symmetry: bo
             or (found.complete and not symmetry) or states_max == limits.states:
         return _interpreted(grounded, found, width)
     try:
-        return _packed(module, scope, "numba", symmetry, limits, progress)
+        return _packed(module, scope, "native", symmetry, limits, progress)
     except InputError as reason:
         if symmetry:
             raise
@@ -275,7 +275,7 @@ def _unreached(module: ir.Module, scope: ir.Scope,
     return result
 
 
-def _packed(module: ir.Module, scope: ir.Scope, engine: Literal["numba", "numpy"],
+def _packed(module: ir.Module, scope: ir.Scope, engine: Literal["native", "numba", "numpy"],
             symmetry: bool, limits: Limits,
             progress: Callable[[int, int, int], None] | None) -> Report:
     from model.kernel.engines import packed
