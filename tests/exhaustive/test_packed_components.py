@@ -1,0 +1,84 @@
+"""Every spec of the system, at its smallest scope: the packed engines and the interpreter agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model.kernel.discover import exporting
+from model.kernel.engines.check import with_mutant
+from model.kernel.engines.lower import Unpackable
+from model.kernel.engines.packed import EngineName, PackedResult, search
+from model.kernel.spec import interpret, ir
+from model.kernel.spec.ground import ground
+
+SPECS: dict[str, Any] = exporting("model", "SPEC")
+STATES_MAX = 100_000
+
+
+def smallest(module: ir.Module) -> ir.Scope:
+    return min(module.scopes.values(), key=lambda scope: (sum(scope.sizes.values()), str(scope)))
+
+
+def assert_fails_alike(result: PackedResult, failure: interpret.Failure) -> None:
+    """After as many steps. Which of two rules that fail so early is named may differ."""
+    assert result.failure is not None
+    assert len(result.failure.path) == len(failure.path)
+
+
+@pytest.mark.parametrize("path", SPECS)
+def test_packed_engines_agree_with_the_interpreter(path: str) -> None:
+    """States, transitions, depth, what each action did, which witnesses were met."""
+    module = SPECS[path].module()
+    scope = smallest(module)
+    found = interpret.search(ground(module, scope), states_max=STATES_MAX)
+    assert found.complete or found.failure, f"{path} has more than {STATES_MAX} states"
+    engines: tuple[EngineName, ...] = ("native", "numpy")
+    for engine in engines:
+        try:
+            result = search(module, scope, engine=engine)
+        except Unpackable as reason:
+            assert engine == "numpy", reason  # only NumPy may refuse, for two words
+            continue
+        if found.failure is not None:  # whether it may fail is another test's business
+            assert_fails_alike(result, found.failure)
+            continue
+        assert (result.states, result.transitions, result.depth) == (
+            found.states, found.transitions, found.depth)
+        assert tuple(result.actions.values()) == found.taken
+        assert tuple(result.witnesses.values()) == tuple(at >= 0 for at in found.witnessed)
+
+
+@pytest.mark.parametrize("path", SPECS)
+def test_symmetry_keeps_verdict_depth_and_coverage(path: str) -> None:
+    """Fewer states, the same levels, the same actions taken, the same values met."""
+    module = SPECS[path].module()
+    scope = smallest(module)
+    whole = search(module, scope)
+    try:
+        reduced = search(module, scope, symmetry=True)
+    except Unpackable as reason:
+        assert "orders" in reason.what or "too many to sort" in reason.what
+        return
+    assert (reduced.verdict, reduced.depth) == (whole.verdict, whole.depth)
+    assert reduced.states <= whole.states
+    assert [bool(n) for n in reduced.actions.values()] == [bool(n) for n in whole.actions.values()]
+    assert reduced.reached == whole.reached
+    assert reduced.witnesses == whole.witnesses
+
+
+@pytest.mark.parametrize(("path", "mutant"), [
+    (path, each.name) for path, spec in SPECS.items() for each in spec.module().mutants[:1]])
+def test_mutants_fail_alike(path: str, mutant: str) -> None:
+    """With a seeded mistake both engines fail after as many steps, or neither fails: some
+    mistakes break only proofs or leads-to rules."""
+    module = with_mutant(SPECS[path].module(), mutant)
+    scope = smallest(module)
+    found = interpret.search(ground(module, scope), states_max=STATES_MAX)
+    result = search(module, scope, max_states=STATES_MAX)
+    if found.failure is not None:
+        assert_fails_alike(result, found.failure)
+    else:
+        assert result.failure is None
+        assert result.states == found.states or not found.complete
