@@ -12,8 +12,9 @@ function of the other names in it. How an action moves the ghost follows from th
 
 Both are facts of finite sets, and so are the axioms on ghosts (never negative, one as soon as one
 member contributes, two for two). So what is proved holds for every number of members. What is not
-proved may still be true: a count then needs a lemma. `min` and `max` over index sets and counts
-over two index sets at once are refused.
+proved may still be true: a count then needs a lemma. A `min` or `max` is a ghost that is described
+whole, before and after: no member is beyond it, and some member has it (or it is the default).
+Counts over two index sets at once are refused.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from typing import Any, NamedTuple
 from model.kernel.engines.smt import Outcome, comparison, integer_operation
 from model.kernel.spec import ir
 
-_TIMEOUTS_MS = (500, 1500, 4000)  # by how many axioms are given; fewer first
+# Work that Z3 may spend on a question, by how many axioms are given (fewer first), and on a whole
+# spec. Counted in Z3's own units, some two million a second, so that every run ends alike.
+_WORK = (400_000, 1_200_000, 3_000_000)
+_WORK_ALL = 12_000_000
 
 
 class RefusedError(Exception):
@@ -87,6 +91,16 @@ def prove_any_size(module: ir.Module, scope: ir.Scope, *, only: str | None = Non
                      time.process_time() - began)
 
 
+class _Question(NamedTuple):
+    """Whether `goal` follows from `facts` (None for a step: in the initial state)."""
+
+    action: str
+    rule: str
+    facts: Sequence[Any]
+    goal: Any
+    step: _Step | None
+
+
 class _Prover:
     def __init__(self, module: ir.Module, scope: ir.Scope) -> None:
         import z3
@@ -102,11 +116,19 @@ class _Prover:
             each.name: z3.IntVal(scope.constants[each.name]) if each.least is None
             else z3.Int(each.name) for each in module.constants}
         self.fresh = 0
+        self.spent = 0
+        idle = z3.Solver()
+        idle.check()
+        self.began = self._units(idle)
         self.counters: dict[ir.Quantifier, Counter] = {}
         self.functions: dict[str, Any] = {}
         for variable in module.variables:
             self._declare(variable, "")
         self.before = State(self._read_before, self._ghost_before)
+
+    def _units(self, solver: Any) -> int:
+        """The work that Z3 has done so far in this process."""
+        return int(solver.statistics().get_key_value("rlimit count"))
 
     # ------------------------------------------------------------------------------ declarations
 
@@ -247,9 +269,6 @@ class _Prover:
             if expression.kind == "all":
                 return z3.ForAll(constants, z3.Implies(z3.And(given), body) if given else body)
             return z3.Exists(constants, z3.And([*given, body]))
-        if expression.kind in ("min", "max"):
-            raise RefusedError(f"line {expression.line} takes a {expression.kind} over an index "
-                               "set, which has no ghost counter")
         if len(expression.binders) != 1:
             raise RefusedError(f"line {expression.line} counts over two index sets at once")
         counter, arguments = self._counter(expression, env)
@@ -259,11 +278,13 @@ class _Prover:
         """The ghost for a quantifier (the same up to names of free locals), and its arguments."""
         bound = expression.binders[0].name
         free: dict[str, ir.Local] = {}
+        inner = {bound}
         for part in ir.walk(expression):
             if isinstance(part, ir.Quantifier) and part is not expression:
-                raise RefusedError(f"line {expression.line} counts by a condition that ranges "
-                                   "itself over an index set")
-            if isinstance(part, ir.Local) and part.name != bound:
+                if part.kind not in ("all", "any"):
+                    raise RefusedError(f"line {expression.line} counts by a count")
+                inner.update(binder.name for binder in part.binders)
+            if isinstance(part, ir.Local) and part.name not in inner:
                 free.setdefault(part.name, part)
         names = {name: f"free{position}" for position, name in enumerate(free)}
         canonical = _renamed(expression, {**names, bound: "member"})
@@ -282,6 +303,40 @@ class _Prover:
             sorts = [self._sort(each.type) for each in counter.parameters]
             self.functions[name] = self.z3.Function(name, *sorts, self.z3.IntSort())
         return self.functions[name](*arguments)
+
+    def _candidate(self, counter: Counter, member: Any, arguments: Sequence[Any],
+                   state: State) -> tuple[Any, Any, Any]:
+        """Of a `min` or `max`: whether a member takes part, its value, and the default."""
+        quantifier = counter.quantifier
+        env = {each.name: value for each, value in zip(counter.parameters, arguments, strict=True)}
+        inner = {**env, "member": member}
+        given = [self._inside(quantifier.binders[0].type, member)]
+        if quantifier.condition is not None:
+            given.append(self.term(quantifier.condition, inner, state))
+        assert quantifier.default is not None
+        return (self.z3.And(given), self.term(quantifier.body, inner, state),
+                self.term(quantifier.default, env, state))
+
+    def alike(self, counter: Counter, member: Any, arguments: Sequence[Any],
+              state: State) -> Any:
+        """That a member takes part in a `min` or `max` as it did before."""
+        z3 = self.z3
+        old = self._candidate(counter, member, arguments, self.before)
+        new = self._candidate(counter, member, arguments, state)
+        return z3.And(old[0] == new[0], z3.Implies(old[0], old[1] == new[1]), old[2] == new[2])
+
+    def extreme(self, counter: Counter, arguments: Sequence[Any], state: State) -> Any:
+        """What a `min` or `max` is: the value of some member, or the default; none is beyond."""
+        z3 = self.z3
+        member = self._const(counter.quantifier.binders[0].type, "member")
+        among, body, default = self._candidate(counter, member, arguments, state)
+        total = state.ghost(counter, tuple(arguments))
+        order = "<=" if counter.quantifier.kind == "max" else ">="
+        return z3.And(
+            z3.ForAll([member], z3.Implies(among, comparison(order, body, total))),
+            z3.Or(z3.Exists([member], z3.And(among, body == total)),
+                  z3.And(z3.ForAll([member], z3.Not(among)),
+                         total == default)))
 
     def contribution(self, counter: Counter, member: Any, arguments: Sequence[Any],
                      state: State) -> Any:
@@ -307,20 +362,24 @@ class _Prover:
         goals = [(each.name, self._condition(each.condition)) for each in self.module.invariants]
         for _, goal in goals:
             goal(self.before)  # meets every counter, so that its axioms are there
+        questions: list[_Question] = []
         if only is None:
             initial = _Initial(self)
-            for name, goal in goals:
-                if not self._proved(initial.facts(), goal(initial.state), (), None):
-                    yield "init", name
+            questions += [_Question("init", name, initial.facts(), goal(initial.state), None)
+                          for name, goal in goals]
         for action in self.module.actions:
             if only is None or action.name == only:
-                yield from self._action(action, goals)
+                questions += self._action(action, goals)
+        for level, work in enumerate(_WORK):  # the easy ones first: no hard one uses up their work
+            questions = [each for each in questions if not self._proved(each, level, work)]
+        for each in questions:
+            yield each.action, each.rule
 
     def _condition(self, condition: ir.Expr) -> Callable[[State], Any]:
         return lambda state: self.term(condition, {}, state)
 
     def _action(self, action: ir.Action,
-                goals: Sequence[tuple[str, Callable[[State], Any]]]) -> Iterator[tuple[str, str]]:
+                goals: Sequence[tuple[str, Callable[[State], Any]]]) -> Iterator[_Question]:
         env: Env = {}
         facts = []
         for binder in action.parameters:
@@ -334,12 +393,10 @@ class _Prover:
         for (name, goal), invariant in zip(goals, self.module.invariants, strict=True):
             read = {part.variable for part in ir.walk(invariant.condition)
                     if isinstance(part, ir.Read)}
-            if read & written and not self._proved(facts, goal(step.state),
-                                                   tuple(env.values()), step):
-                yield action.name, name
+            if read & written:
+                yield _Question(action.name, name, facts, goal(step.state), step)
         for text, condition in step.checks():
-            if not self._proved(facts, condition, tuple(env.values()), step):
-                yield action.name, text
+            yield _Question(action.name, text, facts, condition, step)
 
     def _domains(self) -> list[Any]:
         """That all entries have values of their types, before the step."""
@@ -362,19 +419,20 @@ class _Prover:
     def _member_type(self, name: str) -> ir.Type:
         return ir.IntType(index=name) if name in self.numbered else ir.MemberType(name)
 
-    def _proved(self, facts: Sequence[Any], goal: Any, given: tuple[Any, ...],
-                step: _Step | None) -> bool:
-        for level, timeout in enumerate(_TIMEOUTS_MS):
-            solver = self.z3.Solver()
-            solver.set("timeout", timeout)
-            solver.add(*facts)
-            solver.add(self.z3.Not(goal))
-            for axiom in self._axioms(level, step):
-                solver.add(axiom)
-            answer = solver.check()
-            if answer == self.z3.unsat:
-                return True
-        return False
+    def _proved(self, question: _Question, level: int, work: int) -> bool:
+        if self.spent > _WORK_ALL:
+            return False
+        solver = self.z3.Solver()
+        solver.set("rlimit", work)
+        solver.set("mbqi", False)  # looks for models, and here only refutations count
+        solver.add(*question.facts)
+        solver.add(self.z3.Not(question.goal))
+        for axiom in self._axioms(level, question.step):
+            solver.add(axiom)
+        answer = solver.check()
+        self.spent += self._units(solver) - self.began
+        self.began = self._units(solver)
+        return bool(answer == self.z3.unsat)
 
     def _axioms(self, level: int, step: _Step | None) -> Iterator[Any]:
         z3 = self.z3
@@ -382,6 +440,12 @@ class _Prover:
         for counter in list(self.counters.values()):
             arguments = tuple(self._const(each.type, each.name) for each in counter.parameters)
             member_type = counter.quantifier.binders[0].type
+            if counter.quantifier.kind in ("min", "max"):
+                if step is not None:
+                    yield from step.orders(counter, arguments)
+                for state in [self.before] + ([step.state] if step is not None else []):
+                    yield self._for_all(arguments, self.extreme(counter, arguments, state))
+                continue
             a, b = (self._const(member_type, "member") for _ in range(2))
             if step is not None:
                 yield from step.orders(counter, arguments)
@@ -409,7 +473,7 @@ class _Prover:
         z3 = self.z3
         kinds = [each.type for each in counter.parameters]
         for other in self.counters.values():
-            if other.number == counter.number \
+            if other.number == counter.number or other.quantifier.kind in ("min", "max") \
                     or other.quantifier.binders[0].type != counter.quantifier.binders[0].type:
                 continue
             wanted = [each.type for each in other.parameters]
@@ -431,7 +495,6 @@ class _Initial:
     def __init__(self, prover: _Prover) -> None:
         self.prover = prover
         self.state = State(self._read, self._ghost)
-        self.met: dict[int, Counter] = {}
 
     def _read(self, name: str, keys: tuple[Any, ...]) -> Any:
         prover = self.prover
@@ -450,6 +513,10 @@ class _Initial:
                   if each.least is not None]
         for counter in list(prover.counters.values()):
             arguments = tuple(prover._const(each.type, each.name) for each in counter.parameters)
+            if counter.quantifier.kind in ("min", "max"):
+                facts.append(prover._for_all(arguments, prover.extreme(counter, arguments,
+                                                                       self.state)))
+                continue
             binder = counter.quantifier.binders[0]
             member = prover._const(binder.type, "member")
             share = prover.contribution(counter, member, arguments, self.state)
@@ -552,17 +619,34 @@ class _Step:
     def _ghost(self, counter: Counter, arguments: tuple[Any, ...]) -> Any:
         prover = self.prover
         members, others = self._touched(counter, arguments)
-        if others:
+        if others or (members and counter.quantifier.kind in ("min", "max")):
             sorts = [prover._sort(each.type) for each in counter.parameters]
             return prover.z3.Function(f"ghost{counter.number} after", *sorts,
                                       prover.z3.IntSort())(*arguments)
         before = prover.before.ghost(counter, arguments)
         return before + self._moved(counter, arguments, members) if members else before
 
+    def _unmoved(self, counter: Counter, arguments: tuple[Any, ...], members: list[Any],
+                 others: bool) -> Iterator[Any]:
+        """A `min` or `max` stays when all that it ranges over stays. This follows from what it is,
+        but Z3 finds it only when told."""
+        prover, z3 = self.prover, self.prover.z3
+        if not members and not others:
+            return
+        anyone = prover._const(counter.quantifier.binders[0].type, "member")
+        alike = [prover.alike(counter, each, arguments, self.state)
+                 for each in ([anyone] if others else members)]
+        same = z3.ForAll([anyone], alike[0]) if others else z3.And(alike)
+        yield prover._for_all(arguments, z3.Implies(
+            same, self._ghost(counter, arguments) == prover.before.ghost(counter, arguments)))
+
     def orders(self, counter: Counter, arguments: tuple[Any, ...]) -> Iterator[Any]:
         """What is known of a ghost after updates that may touch every member."""
         prover, z3 = self.prover, self.prover.z3
         members, others = self._touched(counter, arguments)
+        if counter.quantifier.kind in ("min", "max"):
+            yield from self._unmoved(counter, arguments, members, others)
+            return
         if not others:
             return
         moved = prover.before.ghost(counter, arguments) + self._moved(counter, arguments, members)
