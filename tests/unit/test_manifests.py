@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.api import manifests, scenario_file
 from model.kernel.action import Action
@@ -157,6 +159,26 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut() -> None:
         except InputErrors:
             refused += 1
     assert refused >= 10
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(PRINTED)), st.data())
+def test_a_damaged_file_never_ends_in_anything_but_a_refusal(name: str,
+                                                             data: st.DataObject) -> None:
+    """A piece is cut out or put in anywhere; every fault has a file, and a line that exists."""
+    text = (scenarios.FOLDER / "worked-example" / name).read_text()
+    start = data.draw(st.integers(0, len(text)))
+    end = start + data.draw(st.integers(0, 6))
+    piece = data.draw(st.text(st.sampled_from(":-#{}[]&*!|>'\"%@`,? \t\nab1\x00\u00e9\u2028"),
+                              max_size=5))
+    damaged = text[:start] + piece + text[end:]
+    try:
+        manifests.parse(damaged.encode(), "d.yaml")
+    except InputErrors as errors:
+        for error in errors.errors:
+            file, _, line = error.where.partition(":")
+            assert file == "d.yaml"
+            assert not line or 1 <= int(line) <= damaged.count("\n") + 2
 
 
 def test_documents_lists_json_and_standard_input(tmp_path: Path) -> None:
