@@ -29,6 +29,7 @@ SCHEDULER = "scheduler"
 CACHED_NODES = Part(SCHEDULER, "snapshot.nodes")
 ATTEMPT = Part(SCHEDULER, "attempt")
 ASSUMED = Part(SCHEDULER, "assumed")
+FLIGHT = Part(SCHEDULER, "flight")
 
 
 def node_of(pod: Any) -> str:
@@ -119,8 +120,8 @@ def was_bound(pod: Any) -> bool:
 @each(of=KV, prefix=PODS, why="a pod on a node without room or against its rules fails there")
 def a_pod_is_bound_to_a_node_where_it_fits(world: World, key: str, old: Any,
                                            new: Any) -> str | None:
-    """When the scheduler's binding is stored, the node exists, or is only just gone, and every
-    rule for pod and node holds: taints, node choice, room, host ports."""
+    """When the scheduler's binding is stored, every rule for pod and node holds: taints, node
+    choice, room, host ports. A node that has gone meanwhile is judged when the binding is sent."""
     flight = world[SCHEDULER].flight
     if not is_new_binding(old, new) or flight is None:
         return None
@@ -130,14 +131,24 @@ def a_pod_is_bound_to_a_node_where_it_fits(world: World, key: str, old: Any,
     store = store_of(world)
     node = store.nodes.get(name)
     if node is None:
-        if name in world[SCHEDULER].snapshot.nodes:
-            return None
-        return f"pod {title(new.value)} was bound to {name}, which does not exist"
+        return None
     facts, place = pod_facts(new.value), node_facts(node)
     beside = [pod_facts(pod) for pod in store.by_node.get(name, {}).values() if was_bound(pod)]
     wrong = (rules.room(beside, place) or rules.host_ports(beside, place)
              or rules.node_choice(facts, place) or rules.taints(facts, place))
     return None if wrong is None or _changed(world, place) else wrong
+
+
+@step_rule(reads=(FLIGHT,), why="a pod on a node that does not exist runs nowhere")
+def a_binding_is_sent_for_an_existing_node(before: World, action: Action,
+                                           after: World) -> str | None:
+    """The node was there, as far as the scheduler can know."""
+    flight = after[SCHEDULER].flight
+    if flight is None or before[SCHEDULER].flight is not None:
+        return None
+    if flight.node in after[SCHEDULER].caches["nodes"].store:
+        return None
+    return f"{flight.waiting.pod.key} is bound to {flight.node}, which does not exist"
 
 
 def _changed(world: World, place: NodeFacts) -> bool:
@@ -225,28 +236,34 @@ def _nomination(pod: Any) -> str:
     return (pod.status.nominated_node_name or "") if pod.status is not None else ""
 
 
-@each(of=KV, prefix=PODS, why="a pod that made room by preemption must get it, or it never ends")
-def room_made_by_preemption_is_not_given_to_lower_priority(world: World, key: str, old: Any,
-                                                           new: Any) -> str | None:
-    """A binding leaves room for pods of higher priority that are nominated to the same node."""
-    if not is_new_binding(old, new):
+@step_rule(reads=(FLIGHT,),
+           why="a pod that made room by preemption must get it, or it never ends")
+def room_made_by_preemption_is_not_given_to_lower_priority(before: World, action: Action,
+                                                           after: World) -> str | None:
+    """A binding leaves room for pods of higher priority that are nominated to the same node.
+
+    Victims, those ordered to go and those that go, do not count any more.
+    """
+    local = after[SCHEDULER]
+    flight = local.flight
+    if flight is None or before[SCHEDULER].flight is not None:
         return None
-    store = store_of(world)
-    name = node_of(new.value)
-    node = store.nodes.get(name)
-    own = new.value.spec.priority or 0
-    above = [pod for pod in store.waiting.values()
-             if _nomination(pod) == name and (pod.spec.priority or 0) > own
-             and pod.metadata.deletion_timestamp is None]
+    name, own = flight.node, flight.waiting.pod.needs.priority
+    above = [info.key for info in local.snapshot.nominated.values()
+             if info.nominated == name and info.needs.priority > own]
+    node = local.caches["nodes"].store.get(name)
+    pods = local.caches["pods"].store
     if node is None or not above:
         return None
-    staying = [pod for pod in store.by_node.get(name, {}).values()
-               if pod.metadata.deletion_timestamp is None]
-    wrong = rules.room([pod_facts(pod) for pod in [*staying, *above]], node_facts(node))
+    leaving = {victim.key for victim in local.victims}
+    staying = [key for key in local.snapshot.nodes[name].pods
+               if key not in leaving and not local.snapshot.pods[key].terminating]
+    wrong = rules.room([pod_facts(pods[key]) for key in [*staying, *above] if key in pods],
+                       node_facts(node))
     if wrong is None:
         return None
-    return (f"{title(new.value)} (priority {own}) took the room on {name} that "
-            f"{title(above[0])} (priority {above[0].spec.priority}) made: {wrong}")
+    return (f"{flight.waiting.pod.key} (priority {own}) is given room on {name} that "
+            f"{above[0]} made: {wrong}")
 
 
 @step_rule(reads=(ATTEMPT,), why="a pod at the head that never fits must not starve the others")
@@ -281,7 +298,7 @@ def no_pod_is_both_assumed_and_queued(world: World) -> str | None:
     return None
 
 
-@sometimes(reads=(Part(SCHEDULER, "flight"),),
+@sometimes(reads=(FLIGHT,),
            why="without overlap of attempts and bindings no race of the cache is tried")
 def a_pod_is_decided_while_another_is_being_bound(world: World) -> bool:
     """An attempt beside a binding whose outcome is not known."""
@@ -297,6 +314,7 @@ def a_pod_waits_because_no_node_takes_it(world: World) -> bool:
 
 HISTORY_PROPERTIES: tuple[Property, ...] = (
     a_pod_is_bound_at_most_once, a_pod_is_bound_to_a_node_where_it_fits,
+    a_binding_is_sent_for_an_existing_node,
     a_nodes_cached_totals_are_the_sum_of_its_pods,
     the_scheduler_counts_the_pods_that_the_store_holds, a_pod_that_fits_is_bound,
     room_made_by_preemption_is_not_given_to_lower_priority,

@@ -112,7 +112,7 @@ SEEDED_BUGS: tuple[Mutant, ...] = (
             (f"{COMPONENT}.replace", replace_by_uid)), SCENARIO, "cut"),
     Mutant("scheduler-event-during-attempt-lost", "scheduler-event-during-attempt-lost",
            "a_pod_that_fits_is_bound",
-           ((f"{COMPONENT}.helped_meanwhile", never_helped_meanwhile),), SCENARIO),
+           ((f"{COMPONENT}.helped_meanwhile", never_helped_meanwhile),), "late-node"),
     Mutant("scheduler-head-of-line-starvation", "scheduler-head-of-line-starvation",
            "the_pod_that_waits_longest_among_equals_is_attempted",
            (("reference_impl.scheduler.queue:rank", rank_by_age),), SCENARIO),
