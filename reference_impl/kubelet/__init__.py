@@ -2,7 +2,8 @@
 
 Modelled: the Node object with its heartbeats (lease and status), admission by room, image pulls
 with back-off, init containers in order, start and stop, restart policy with back-off, in-place
-change of an image, graceful deletion, active deadlines, pod addresses, the status of pods, events.
+change of an image, graceful deletion, active deadlines, pod addresses, the status of pods, events,
+and cAdvisor's figures of what containers use (`cadvisor.py`, from a deterministic load).
 
 Not modelled, and why that is sound:
 - probes: a container is ready while it runs; a component that only reads the Ready condition sees
@@ -26,6 +27,8 @@ from reference_impl.kubelet.node import machines
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:
-    """One kubelet for each node. The setting `kubelet-events` ("false") silences its events."""
+    """One kubelet for each node. Settings: `kubelet-events` ("false" silences its events) and
+    `metrics-period-seconds` (how often it publishes what its containers use; 0: never)."""
     tells = scenario.setting("kubelet-events", "true") == "true"
-    return tuple(Kubelet(machine, tells) for machine in machines(scenario))
+    metrics_ms = 1000 * scenario.number("metrics-period-seconds", 60)
+    return tuple(Kubelet(machine, tells, metrics_ms) for machine in machines(scenario))

@@ -15,7 +15,7 @@ from model.api.requests import Reply, create, delete, get, update, update_status
 from model.kernel.action import Scalar
 from model.kernel.component import Cause, Component, Io, Message, Step
 from model.kernel.values import EMPTY, FrozenMap
-from reference_impl.kubelet import runtime
+from reference_impl.kubelet import metrics, runtime
 from reference_impl.kubelet.node import (
     LEASE_NAMESPACE,
     Machine,
@@ -43,6 +43,7 @@ from reference_impl.kubelet.state import (
     ContainerRecord,
     Flight,
     Local,
+    Metrics,
     PodRecord,
     Used,
 )
@@ -54,18 +55,20 @@ LEASE_MS = 10_000
 STATUS_MS = 300_000
 RETRY_MS = 1_000
 ADDRESSES = 250
-LANES = ("nodes", "pods", "node", "lease", "status", "events")
+LANES = ("nodes", "pods", "node", "lease", "status", "events", metrics.LANE)
 OFFERED = {PULLING: "pull", PULL_FAILED: "back-off", CREATING: "start"}
 
 
 class Kubelet(Component[Local]):
-    """The agent of one machine. `tells` switches its events on."""
+    """The agent of one machine. `tells` switches its events on, `metrics_ms` is how often it
+    publishes figures (0: never)."""
 
-    def __init__(self, machine: Machine, tells: bool = True) -> None:
+    def __init__(self, machine: Machine, tells: bool = True, metrics_ms: int = 0) -> None:
         self.machine = machine
         self.name = f"kubelet/{machine.name}"
         self.host = machine.name
         self.tells = tells
+        self.metrics_ms = metrics_ms
         self.room = machine.room
         self.pods = Reflector("pods", field_selector=f"spec.nodeName={machine.name}")
         self.nodes = Reflector("nodes", field_selector=f"metadata.name={machine.name}")
@@ -80,7 +83,8 @@ class Kubelet(Component[Local]):
     def restart(self, local: Local, cause: Cause, io: Io) -> Local:
         """After a crash of the process the containers still run; images stay on the disk."""
         fresh = Local(EMPTY, self.pods.init(), self.nodes.init(), local.images,
-                      next_address=local.next_address)
+                      next_address=local.next_address,
+                      metrics=Metrics(published=local.metrics.published))
         if cause == "process":
             for key, old in local.pods.items():
                 record = runtime.survived(old)
@@ -93,6 +97,8 @@ class Kubelet(Component[Local]):
     def _begin(self, local: Local, io: Io) -> Local:
         io.after(LEASE_MS, "idle:lease")
         io.after(STATUS_MS, "idle:status")
+        if self.metrics_ms:
+            io.after(self.metrics_ms, "idle:metrics")
         return self._pump(local, io)
 
     def _arm(self, record: PodRecord, io: Io) -> None:
@@ -100,7 +106,9 @@ class Kubelet(Component[Local]):
         if _stopping(record):
             io.after(runtime.grace_ms(record.pod), f"kill:{record.key}")
         for each in record.containers:
-            if each.point == PULL_BACKOFF:
+            if each.point == RUNNING:
+                self._arm_exit(record, each, io)
+            elif each.point == PULL_BACKOFF:
                 io.after(runtime.pull_backoff_ms(each.pulls_failed),
                          f"idle:pull:{record.key}/{each.name}")
         self._arm_deadline(record, io)
@@ -131,9 +139,7 @@ class Kubelet(Component[Local]):
         if verb == "start":
             return self._start(local, record, container, io)
         if verb == "exit":
-            left = container._replace(exits_left=container.exits_left - 1)
-            record = runtime.with_container(record, left)
-            return self._ended(local, record, left, left.exit_code, io)
+            return self._exit(local, record, container, io)
         return self._ended(local, record, container, runtime.SIGTERM_CODE, io)
 
     def describe(self, verb: str, args: tuple[Scalar, ...]) -> str:
@@ -151,7 +157,7 @@ class Kubelet(Component[Local]):
         found: list[Step] = []
         for each in record.containers:
             verb = OFFERED.get(each.point, "") if synced else ""
-            if each.point == RUNNING and each.exits_left > 0:
+            if each.point == RUNNING and each.exits_left > 0 and not each.exit_after_ms:
                 verb = "exit"
             elif each.point == STOPPING and not stubborn:
                 verb = "stop"
@@ -195,7 +201,19 @@ class Kubelet(Component[Local]):
         local = self._tell(local, record, "Normal", "Created", f"Created container: {name}", io)
         local = self._tell(local, record, "Normal", "Started", f"Started container {name}", io)
         after = runtime.started(container, io.now)
+        self._arm_exit(record, after, io)
         return self._commit(local, record, runtime.with_container(record, after), io)
+
+    def _exit(self, local: Local, record: PodRecord, container: ContainerRecord,
+              io: Io) -> Local:
+        """The container ends by itself, as the scenario lets it."""
+        left = container._replace(exits_left=container.exits_left - 1)
+        return self._ended(local, runtime.with_container(record, left), left, left.exit_code, io)
+
+    def _arm_exit(self, record: PodRecord, container: ContainerRecord, io: Io) -> None:
+        if container.exits_left > 0 and container.exit_after_ms:
+            io.after(max(0, container.started_ms + container.exit_after_ms - io.now),
+                     f"exit:{record.key}/{container.name}")
 
     def _ended(self, local: Local, record: PodRecord, container: ContainerRecord, code: int,
                io: Io) -> Local:
@@ -312,6 +330,8 @@ class Kubelet(Component[Local]):
              io: Io) -> tuple[Local, PodRecord]:
         """The pod has to go: stop what runs, within the grace period."""
         for each in record.containers:
+            if each.exit_after_ms:
+                io.cancel(f"exit:{record.key}/{each.name}")
             if each.point in ALIVE:
                 local = self._tell(local, record, "Normal", "Killing",
                                    f"Stopping container {each.name}", io)
@@ -336,6 +356,8 @@ class Kubelet(Component[Local]):
         io.cancel(f"kill:{key}")
         io.cancel(f"deadline:{key}")
         for each in record.containers:
+            if each.exit_after_ms:
+                io.cancel(f"exit:{key}/{each.name}")
             if each.point in (BACKOFF, PULL_BACKOFF):
                 io.cancel(f"restart:{key}/{each.name}")
                 io.cancel(f"idle:pull:{key}/{each.name}")
@@ -417,6 +439,8 @@ class Kubelet(Component[Local]):
             local = self._on_lease(local, body)
         elif lane == "status":
             local = self._on_status(local, body, io)
+        elif lane == metrics.LANE:
+            local = metrics.replied(local, body)
         elif lane == "events":
             local = local._replace(events=recorder.replied(local.events, body, io))
         return self._pump(local, io)
@@ -424,8 +448,8 @@ class Kubelet(Component[Local]):
     def timer(self, local: Local, key: str, io: Io) -> Local:
         """Upkeep, the end of a back-off, of a grace period or of a deadline, a retry."""
         kind, _, rest = key.removeprefix("idle:pull:").partition(":")
-        if key.startswith(("idle:pull:", "restart:")):
-            return self._begin_again(local, key.partition(":")[2].removeprefix("pull:"), io)
+        if key.startswith(("idle:pull:", "restart:", "exit:")):
+            return self._container_timer(local, key.partition(":")[2].removeprefix("pull:"), io)
         if kind == "kill":
             return self._kill(local, local.pods[rest], io)
         if kind == "deadline":
@@ -439,6 +463,9 @@ class Kubelet(Component[Local]):
         elif key == "idle:status":
             io.after(STATUS_MS, key)
             local = local._replace(node_dirty=local.node is not None)
+        elif key == "idle:metrics":
+            io.after(self.metrics_ms, key)
+            local = metrics.round_begun(local)
         elif key == "retry:status":
             local = local._replace(waits=False)
         elif key == "retry:node" and local.registration == "waiting":
@@ -451,11 +478,13 @@ class Kubelet(Component[Local]):
             return local._replace(nodes=self.nodes.on_timer(local.nodes, io))
         return self._pump(local, io)
 
-    def _begin_again(self, local: Local, place: str, io: Io) -> Local:
-        """The back-off of the container POD/NAME is over."""
+    def _container_timer(self, local: Local, place: str, io: Io) -> Local:
+        """The back-off of the container POD/NAME is over, or the time that it was to run."""
         key, _, name = place.rpartition("/")
         record = local.pods[key]
         container = runtime.find(record, name)
+        if container.point == RUNNING and container.exits_left > 0:
+            return self._exit(local, record, container, io)
         if container.point not in (BACKOFF, PULL_BACKOFF):
             return local
         after = container._replace(point=PULLING)
@@ -564,6 +593,8 @@ class Kubelet(Component[Local]):
                 and local.informer.synced
         if lane == "events":
             return recorder.offers(local.events)
+        if lane == metrics.LANE:
+            return metrics.wants(local) and local.informer.synced
         if lane == "lease":
             return local.lease_point in ("due", "missing") and local.registration == "registered"
         if lane == "node":
@@ -578,6 +609,8 @@ class Kubelet(Component[Local]):
             return self._send_status(local, io)
         if lane == "events":
             return local._replace(events=recorder.send(local.events, io))
+        if lane == metrics.LANE:
+            return metrics.send(local, self.machine, io)
         if lane == "lease":
             return self._send_lease(local, io)
         if lane == "node":

@@ -7,6 +7,8 @@ first restart at once, termination of pods) and "Images" (pull policy, image pul
 
 from __future__ import annotations
 
+import re
+
 from model.api.metadata import annotation
 from model.api.objects import Container, ContainerStatus, Pod, PodSpec, PodStatus, milliseconds
 from model.api.quantities import milli, units
@@ -30,6 +32,7 @@ from reference_impl.kubelet.state import (
 BACKOFF_MS_FIRST = 10_000
 BACKOFF_MS_MAX = 300_000
 GRACE_SECONDS = 30
+_EXIT = re.compile(r"(\d{1,3})(?:\*(\d{1,6}))?(?:@(\d{1,6}))?")
 TERMINAL = ("Succeeded", "Failed")
 EXIT_ANNOTATION = "kubeproof.io/exit"
 STUBBORN_ANNOTATION = "kubeproof.io/ignores-sigterm"
@@ -83,18 +86,20 @@ def pulls_always(container: Container) -> bool:
     return bool(name) and tag in ("", "latest")
 
 
-def exits_of(pod: Pod, name: str) -> tuple[int, int]:
-    """The exit code and how often the scenario lets this container end by itself.
+def exits_of(pod: Pod, name: str) -> tuple[int, int, int]:
+    """How the scenario lets this container end by itself: exit code, how often, after which ms.
 
-    The annotation `kubeproof.io/exit` holds CODE*TIMES for all containers, or a comma list of
-    CONTAINER=CODE*TIMES, for example "main=1*3,side=0*1". What cannot be read means never.
+    The annotation `kubeproof.io/exit` holds CODE*TIMES@SECONDS for all containers, or a comma list
+    of CONTAINER=CODE*TIMES@SECONDS, for example "main=1*3,side=0*1@20". TIMES is 1 where it is
+    left out; without SECONDS the container may end at any time. What cannot be read means never.
     """
     for part in (annotation(pod.metadata, EXIT_ANNOTATION) or "").split(","):
         who, equals, what = part.rpartition("=")
-        code, _, times = what.partition("*")
-        if code.isdecimal() and (times.isdecimal() or not times) and (not equals or who == name):
-            return int(code), int(times or 1)
-    return 0, 0
+        found = _EXIT.fullmatch(what)
+        if found and (not equals or who == name):
+            code, times, seconds = found.groups()
+            return int(code), int(times or 1), 1000 * int(seconds or 0)
+    return 0, 0, 0
 
 
 def containers_of(pod: Pod) -> tuple[tuple[Container, ...], int]:
@@ -155,9 +160,9 @@ def admitted(key: str, pod: Pod, ip: str, now: int) -> PodRecord:
 def _recovered(pod: Pod, container: Container, status: ContainerStatus | None,
                init: bool) -> ContainerRecord:
     """A container of a pod that has lost its sandbox; then init containers run once more."""
-    code, times = exits_of(pod, container.name or "")
+    code, times, after = exits_of(pod, container.name or "")
     fresh = ContainerRecord(container.name or "", container.image or "", exit_code=code,
-                            exits_left=times)
+                            exits_left=times, exit_after_ms=after)
     if status is None or status.state is None:
         return fresh
     state, restarts = status.state, status.restart_count or 0

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from model.api.objects import Lease, Node, Pod, PodStatus
 from model.kernel.component import Step
-from model.kernel.values import FrozenMap
+from model.kernel.values import EMPTY, FrozenMap
+from reference_impl.kubelet.cadvisor import Sample
 from reference_impl.lib.informer import Informer
 from reference_impl.lib.recorder import NO_EVENTS, Recorder
 
@@ -51,7 +52,7 @@ class ContainerRecord(NamedTuple):
     `image` is what runs or is to be started next, `replacement` the image that follows when a
     running container is stopped for it. `restarts` is what the API shows, `crashes` counts the
     ends since the image last changed (for the back-off), `exits_left` how often the scenario lets
-    it end by itself with `exit_code`.
+    it end by itself with `exit_code`, `exit_after_ms` how long it runs before (0: at any time).
     """
 
     name: str
@@ -64,6 +65,7 @@ class ContainerRecord(NamedTuple):
     pulls_failed: int = 0
     exit_code: int = 0
     exits_left: int = 0
+    exit_after_ms: int = 0
     replacement: str = ""
 
     @property
@@ -114,6 +116,17 @@ class Flight(NamedTuple):
     status: PodStatus | None
 
 
+class Metrics(NamedTuple):
+    """The publishing of figures. `queue`: what waits, "" for the node; `point`: what is in flight
+    (creating, updating, deleting); `published`: what the API server has of ours; `samples`: the
+    last figures of each container, by uid of its pod and name."""
+
+    queue: tuple[str, ...] = ()
+    point: str = ""
+    published: FrozenMap[str, int] = EMPTY
+    samples: FrozenMap[str, Sample] = EMPTY
+
+
 class Local(NamedTuple):
     """The local state of a kubelet.
 
@@ -128,7 +141,7 @@ class Local(NamedTuple):
     images: FrozenMap[str, int]
     used: Used = Used()
     next_address: int = 0
-    offers: FrozenMap[Step, int] = FrozenMap()
+    offers: FrozenMap[Step, int] = EMPTY
     dirty: tuple[str, ...] = ()
     flight: Flight | None = None
     waits: bool = False
@@ -139,3 +152,4 @@ class Local(NamedTuple):
     lease: Lease | None = None
     lease_point: str = "due"
     events: Recorder = NO_EVENTS
+    metrics: Metrics = Metrics()

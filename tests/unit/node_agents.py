@@ -16,7 +16,7 @@ from model.kernel.system import Script, System
 from reference_impl import kube_proxy, kubelet
 
 TWO_NODES = Scenario(name="node-agents", nodes=(node_shape(1), node_shape(2)),
-                     settings=(("proxy-restore-failures", "1"),))
+                     settings=(("metrics-period-seconds", "8"), ("proxy-restore-failures", "1")))
 
 
 def put(*args: Any, **more: Any) -> Action:
@@ -66,6 +66,7 @@ KUBELET_SCRIPT: Script = (
     (put("b", policy="Never", exit="1*1"), ask("b")),
     (short_lived("d", 5), ask("d")),
     (put("e", images=("bad",)), put("e", images=("good",))),
+    (put("g", exit="0*2@13"), put("g", images=("h",))),
     (put("f", ignores_sigterm="yes"), ask("f"), erase("pods", "f"),
      put("f", policy="OnFailure", exit="1*2")),
 )

@@ -11,6 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 from model.api.objects import (
+    BY_NAME,
     from_json,
     key_of,
     put,
@@ -63,17 +64,17 @@ class TinyApiServer(Component[Tiny]):
     def accepts(self, local: Tiny, verb: str, args: tuple[Scalar, ...]) -> bool:
         if verb == "put":
             obj = from_json(str(args[0]))
-            old = local.cache.get(resource_of(obj).name, EMPTY).get(str(key_of(obj)))
+            old = local.cache.get(name_of(obj), EMPTY).get(str(key_of(obj)))
             return old is None or obj.kind != "Pod" or _same_but_images(old.spec, obj.spec)
         if verb == "status":
             obj = from_json(str(args[0]))
-            return str(key_of(obj)) in local.cache.get(resource_of(obj).name, EMPTY)
+            return str(key_of(obj)) in local.cache.get(name_of(obj), EMPTY)
         return verb in ("ask", "erase") and args[1] in local.cache.get(str(args[0]), EMPTY)
 
     def step(self, local: Tiny, verb: str, args: tuple[Scalar, ...], io: Io) -> Tiny:
         if verb in ("put", "status"):
             obj = from_json(str(args[0]))
-            resource, key = resource_of(obj).name, str(key_of(obj))
+            resource, key = name_of(obj), str(key_of(obj))
             old = local.cache.get(resource, EMPTY).get(key)
             if verb == "status":
                 return self._store(local, resource, key, with_status(old, obj.status), io)
@@ -195,6 +196,12 @@ class TinyApiServer(Component[Tiny]):
         io.reply(*channel, Reply(200, success(request.resource, request.name,
                                               old.metadata.uid or "")))
         return local
+
+
+def name_of(obj: Any) -> str:
+    """The resource of an object as requests name it."""
+    resource = resource_of(obj)
+    return resource.name if BY_NAME[resource.name] is resource else resource.group_resource
 
 
 def _same_but_images(old: Any, new: Any) -> bool:
