@@ -1,0 +1,1 @@
+"""The API server: REST, access control, registry, storage. `component` is the component."""

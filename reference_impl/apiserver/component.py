@@ -1,0 +1,404 @@
+"""The component `apiserver`: receives requests, runs them through the four stages, feeds watches.
+
+Each client connection carries one request, or one watch. A request that needs etcd waits on a
+connection to etcd of its own (`txn/CLIENT/LANE`), so that requests interleave between any two
+transactions; the watch cache has one more (`cache`), the repair loop another (`repair`).
+
+Not modelled: several API servers (one with a lagging cache shows the same staleness), priority and
+fairness, encryption at rest, conversion between versions of one kind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.api.requests import (
+    Request,
+    Status,
+    forbidden,
+    refused,
+    timed_out,
+    too_large,
+    unauthorized,
+)
+from model.api.resources import Resource
+from model.api.scenario import Scenario
+from model.api.storage import (
+    COMPACTED,
+    Compare,
+    Failure,
+    Put,
+    Range,
+    RangeReply,
+    Txn,
+    Watch,
+    WatchReply,
+    prefix_end,
+)
+from model.kernel.action import Scalar
+from model.kernel.component import CUT, NO_STEPS, Cause, Component, Io, Message, Step
+from model.kernel.values import EMPTY, FrozenMap
+from reference_impl.apiserver import rest, storage
+from reference_impl.apiserver.access import admission, authentication, authorization, bootstrap
+from reference_impl.apiserver.access.authorization import Attributes
+from reference_impl.apiserver.registry import repair
+from reference_impl.apiserver.registry.allocators import Limits
+from reference_impl.apiserver.registry.store import Config, Store
+from reference_impl.apiserver.state import (
+    NO_CLIENT,
+    Channel,
+    Parked,
+    Pending,
+    State,
+    User,
+    with_pending,
+)
+
+CACHE = "cache"
+TOO_LARGE_WAIT_MS = 3_000
+BOOKMARK_EVERY_MS = 60_000
+BOOKMARKS = "idle:bookmarks"
+REPAIR = "idle:repair"
+REPAIR_EVERY_MS = 180_000
+NOBODY = User("")
+
+
+class ApiServer(Component[State]):
+    """See the head of this file. `tokens` are the ids that the front door gave to bearer tokens."""
+
+    name = "apiserver"
+    servers = ("etcd",)
+
+    def __init__(self, config: Config, tokens: FrozenMap[str, User] = EMPTY,
+                 anonymous: bool = True) -> None:
+        self.config = config
+        self.store = Store(config)
+        self.tokens = tokens
+        self.anonymous = anonymous
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def init(self, io: Io) -> State:
+        self._list(io)
+        return State()
+
+    def restart(self, local: State, cause: Cause, io: Io) -> State:
+        self._list(io)
+        return State(local.incarnation + 1)
+
+    def _list(self, io: Io) -> None:
+        io.request("etcd", CACHE, Range(storage.PREFIX, prefix_end(storage.PREFIX)))
+
+    def steps(self, local: State) -> tuple[Step, ...]:
+        if not local.parked or not local.ready:
+            return NO_STEPS
+        return tuple(("serve", channel) for channel, parked in local.parked.items()
+                     if self._may_go_on(local, parked))
+
+    def _may_go_on(self, local: State, parked: Parked) -> bool:
+        if parked.account:
+            return parked.account in local.cache.get("serviceaccounts", EMPTY)
+        return parked.revision <= local.revision
+
+    def step(self, local: State, verb: str, args: tuple[Scalar, ...], io: Io) -> State:
+        channel = (str(args[0]), str(args[1]))
+        parked = local.parked[channel]
+        self._cancel_waits(parked, channel, io)
+        local = local._replace(parked=local.parked.drop(channel))
+        return self._handle(local, channel, parked.request, io, caught_up=parked.revision > 0)
+
+    def timer(self, local: State, key: str, io: Io) -> State:
+        if key == BOOKMARKS:
+            return self._send_bookmarks(local, io)
+        if key == REPAIR:
+            return repair.begin(local, io)
+        why, _, connection = key.partition("/")
+        client, lane = _split(connection, local)
+        return self._give_up(local, why, (client, lane), io)
+
+    def describe(self, verb: str, args: tuple[Scalar, ...]) -> str:
+        if verb == "serve":
+            return f"goes on with the request of {args[0]} on {args[1]}"
+        return super().describe(verb, args)
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def receive(self, local: State, message: Message, io: Io) -> State:
+        source, lane, body = message
+        if source == "etcd":
+            if lane == CACHE:
+                return self._from_stream(local, body, io)
+            if lane == repair.LANE:
+                return repair.continued(local, body, io)
+            pending = local.pending.get(lane)
+            if pending is None:
+                return local
+            if body is CUT or body == CUT:
+                return self._lost(local, lane, pending, io)
+            return self._continued(local, lane, pending, body, io)
+        channel = (source, lane)
+        if channel in local.watchers or channel in local.parked:
+            local = self._forget(local, channel, io)
+        if body is CUT or body == CUT:
+            return self._disconnected(local, channel)
+        if not local.ready:
+            return local._replace(parked=local.parked.set(channel, Parked(body)))
+        return self._handle(local, channel, body, io)
+
+    def _forget(self, local: State, channel: Channel, io: Io) -> State:
+        """The connection is used anew, or broke: its watch or its waiting request is over."""
+        parked = local.parked.get(channel)
+        if parked is not None:
+            self._cancel_waits(parked, channel, io)
+            local = local._replace(parked=local.parked.drop(channel))
+        return storage.unwatched(local, channel)
+
+    def _cancel_waits(self, parked: Parked, channel: Channel, io: Io) -> None:
+        if parked.account:
+            io.cancel(f"account/{'/'.join(channel)}")
+        elif parked.revision:
+            io.cancel(f"future/{'/'.join(channel)}")
+
+    def _disconnected(self, local: State, channel: Channel) -> State:
+        """Nobody waits for the reply any more; what etcd was asked to do happens all the same."""
+        for lane, pending in local.pending.items():
+            if pending.client == channel:
+                return with_pending(local, lane, pending._replace(client=NO_CLIENT))
+        return local
+
+    def _lost(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        """The connection to etcd broke: the outcome of the transaction is unknown."""
+        return self.store.finish(local, lane, pending, refused(Status(
+            code=500, message="etcdserver: request timed out")), io)
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def _handle(self, local: State, channel: Channel, request: Request, io: Io,
+                caught_up: bool = False) -> State:
+        """Stage one and two, then the read or the write."""
+        resource = storage.resource_named(request.resource)
+        user = authentication.authenticate(channel[0], request.token, self.tokens, self.anonymous)
+        if user is None:
+            io.reply(*channel, refused(unauthorized()))
+            return local
+        fault = self._refusal(local, request, resource, user)
+        if fault is not None or resource is None:
+            io.reply(*channel, refused(fault or unauthorized()))
+            return local
+        if request.verb in rest.WRITES:
+            pending = Pending(channel, request, user, "")
+            return self.store.begin(local, _lane_for(local, channel), pending, io)
+        if request.verb == "get":
+            return self._get(local, channel, request, user, io)
+        if request.verb == "list":
+            return self._list_for(local, channel, request, resource, user, io, caught_up)
+        return self._watch(local, channel, request, resource, io)
+
+    def _refusal(self, local: State, request: Request, resource: Resource | None,
+                 user: User) -> Status | None:
+        name = request.resource if resource is None else resource.name
+        group = "" if resource is None else resource.group
+        what = f"{name}/{request.subresource}" if request.subresource else name
+        asked = Attributes(request.verb, group, what, request.namespace, request.name)
+        if not authorization.allowed(user, asked, authorization.policy_of(local.cache)):
+            if resource is None:
+                return Status(code=403, reason="Forbidden",
+                              message=authorization.refusal(user, asked))
+            return forbidden(request.resource, request.name, authorization.refusal(user, asked))
+        fault = rest.refused_path(request, resource)
+        if fault is None and resource is not None:
+            fault = rest.refused_body(request, resource)
+            if fault is None and request.verb in ("list", "watch", "deletecollection", "get"):
+                fault = rest.refused_options(request, resource)
+        return fault
+
+    # -- reads ----------------------------------------------------------------------------------
+
+    def _get(self, local: State, channel: Channel, request: Request, user: User,
+             io: Io) -> State:
+        version = request.options.resource_version
+        if version:
+            if int(version) > local.revision:
+                return self._wait_for(local, channel, request, int(version), io)
+            io.reply(*channel, rest.cached_get(local, request))
+            return local
+        lane = _lane_for(local, channel)
+        io.request("etcd", lane, rest.live_get(request))
+        return with_pending(local, lane, Pending(channel, request, user, "get"))
+
+    def _list_for(self, local: State, channel: Channel, request: Request, resource: Resource,
+                  user: User, io: Io, caught_up: bool) -> State:
+        options = request.options
+        version = options.resource_version
+        if rest.is_paged(options) and version != "0":
+            body = rest.page_request(request)
+            if type(body) is Status:
+                io.reply(*channel, refused(body))
+                return local
+        elif caught_up or version == "0" or (version and int(version) <= local.revision):
+            io.reply(*channel, rest.cached_list(local, request, resource))
+            return local
+        elif version:
+            return self._wait_for(local, channel, request, int(version), io)
+        else:
+            body = Range(rest.prefix_of(request), "", 0, 1, True)
+        lane = _lane_for(local, channel)
+        io.request("etcd", lane, body)
+        stage = "page" if rest.is_paged(options) and version != "0" else "list"
+        return with_pending(local, lane, Pending(channel, request, user, stage))
+
+    def _wait_for(self, local: State, channel: Channel, request: Request, revision: int,
+                  io: Io) -> State:
+        """The cache has not seen that revision: wait a little for it."""
+        io.after(TOO_LARGE_WAIT_MS, f"future/{'/'.join(channel)}")
+        return local._replace(parked=local.parked.set(channel, Parked(request, revision)))
+
+    def _give_up(self, local: State, why: str, channel: Channel, io: Io) -> State:
+        parked = local.parked.get(channel)
+        if parked is None:
+            return local
+        local = local._replace(parked=local.parked.drop(channel))
+        if why == "future":
+            io.reply(*channel, refused(too_large(parked.revision, local.revision)))
+            return local
+        user = authentication.authenticate(channel[0], parked.request.token, self.tokens,
+                                           self.anonymous)
+        pending = Pending(channel, parked.request, user or NOBODY, "",
+                          target=("serviceaccounts", parked.account, None))
+        return self.store.begin(local, _lane_for(local, channel), pending, io)
+
+    def _watch(self, local: State, channel: Channel, request: Request, resource: Resource,
+               io: Io) -> State:
+        options = request.options
+        version = options.resource_version
+        initial = rest.wants_initial_events(options)
+        since = local.revision if initial else int(version or "0")
+        watcher = rest.watcher_of(request, *channel, since)
+        if initial:
+            for obj in local.cache.get(request.resource, EMPTY).values():
+                if storage.selected(watcher, obj):
+                    io.reply(*channel, storage.WatchEvent("ADDED", obj))
+            if options.send_initial_events and options.allow_bookmarks:
+                io.reply(*channel, storage.bookmark(resource, local.revision, True))
+        opened = storage.resume(local, watcher, io)
+        if type(opened) is Status:
+            io.reply(*channel, storage.WatchEvent("ERROR", opened))
+            return local
+        if options.allow_bookmarks and not any(w.bookmarks for w in local.watchers.values()):
+            io.after(BOOKMARK_EVERY_MS, BOOKMARKS)
+        return opened
+
+    def _send_bookmarks(self, local: State, io: Io) -> State:
+        """Tell idle watchers how far the cache is, so that they may resume from there."""
+        any_left = False
+        for watcher in local.watchers.values():
+            if watcher.bookmarks:
+                any_left = True
+                resource = storage.resource_named(watcher.resource)
+                if resource is not None:
+                    io.reply(watcher.client, watcher.lane,
+                             storage.bookmark(resource, local.revision))
+        if any_left:
+            io.after(BOOKMARK_EVERY_MS, BOOKMARKS)
+        return local
+
+    # -- answers of etcd ------------------------------------------------------------------------
+
+    def _continued(self, local: State, lane: str, pending: Pending, answer: Any,
+                   io: Io) -> State:
+        stage, request = pending.stage, pending.request
+        if stage not in ("get", "list", "page"):
+            return self.store.continued(local, lane, pending, answer, io)
+        resource = storage.resource_named(request.resource)
+        assert resource is not None, "routing checked the resource"
+        if type(answer) is not RangeReply:
+            error = answer.error if type(answer) is Failure else "etcdserver: unknown"
+            status = rest.compacted() if error == COMPACTED else timed_out(error)
+            return self.store.finish(local, lane, pending, refused(status), io)
+        if stage == "get":
+            found = storage.decoded(answer.kvs[0]) if answer.kvs else None
+            reply = rest.shown(found, request)
+        elif stage == "page":
+            asked = rest.page_request(request)
+            at = asked.revision if type(asked) is Range and asked.revision else answer.revision
+            reply = rest.page(request, resource, answer.kvs, answer.total, at)
+        elif answer.revision <= local.revision:
+            reply = rest.cached_list(local, request, resource)
+        else:
+            local = with_pending(local, lane, None)
+            if pending.client == NO_CLIENT:
+                return local
+            return local._replace(parked=local.parked.set(
+                pending.client, Parked(request, answer.revision)))
+        return self.store.finish(local, lane, pending, reply, io)
+
+    # -- the stream that feeds the cache --------------------------------------------------------
+
+    def _from_stream(self, local: State, body: Any, io: Io) -> State:
+        kind = type(body)
+        if kind is WatchReply:
+            if body.cancelled:
+                self._list(io)
+                return local._replace(ready=False)
+            return storage.absorb(local, body.events, body.revision if body.events else 0,
+                                  self.config.window, io)
+        if kind is RangeReply:
+            if not body.kvs:
+                self._write_first_objects(io)
+                return local
+            self._follow(body.revision, io)
+            io.after(REPAIR_EVERY_MS, REPAIR)
+            return storage.listed(local, body.revision, body.kvs, io)
+        if body == CUT and local.ready:
+            self._follow(local.revision, io)
+            return local
+        self._list(io)
+        return local
+
+    def _follow(self, revision: int, io: Io) -> None:
+        io.request("etcd", CACHE, Watch(storage.PREFIX, prefix_end(storage.PREFIX), revision + 1,
+                                        progress=True))
+
+    def _write_first_objects(self, io: Io) -> None:
+        """An empty store: one transaction writes what every cluster starts with."""
+        config = self.config
+        made = bootstrap.objects(config.seed, io.now, config.limits)
+        first = storage.storage_key("namespaces", bootstrap.NAMESPACES[0])
+        io.request("etcd", CACHE, Txn((Compare(first, "mod", "=", 0),),
+                                      tuple(Put(key, obj) for key, obj in made)))
+
+
+def _lane_for(local: State, channel: Channel) -> str:
+    """A free connection to etcd for a request of this client. A request whose client went away may
+    still occupy the usual one."""
+    lane = f"txn/{channel[0]}/{channel[1]}"
+    if lane not in local.pending:
+        return lane
+    number = 2
+    while f"{lane}/{number}" in local.pending:
+        number += 1
+    return f"{lane}/{number}"
+
+
+def _split(connection: str, local: State) -> Channel:
+    """The parked client connection that a timer's key names."""
+    for channel in local.parked:
+        if "/".join(channel) == connection:
+            return channel
+    return NO_CLIENT
+
+
+def config_of(scenario: Scenario) -> Config:
+    """The configuration that a scenario implies."""
+    off = frozenset(scenario.setting("disable-admission-plugins", "").split(","))
+    on = frozenset(scenario.setting("enable-admission-plugins", "").split(","))
+    plugins = (frozenset(admission.NAMES) - (admission.OFF_BY_DEFAULT - on)) - off
+    return Config(scenario.seed, scenario.version,
+                  Limits(scenario.service_range, scenario.node_ports), plugins,
+                  scenario.number("watch-cache-size", 100))
+
+
+def components(scenario: Scenario) -> tuple[Component[Any], ...]:
+    """The API server of a scenario."""
+    return (ApiServer(config_of(scenario)),)
+

@@ -1,0 +1,516 @@
+"""Stage three to four: writes as machines with explicit program points.
+
+A write goes through these points, each one transaction of etcd, hence one step:
+
+    lookup   read an object that admission needs and the cache lacks
+    read     read the live object, because the cached one does not permit an answer
+    work     change another object first (take an address, charge a quota)
+    write    create, replace or remove the object, if it is still the one that was read
+    back     give back what was taken (a failed request, or after a removal)
+
+Optimistic concurrency: the first attempt stands on the cached object; when etcd has another
+version, or when the attempt was refused on the word of the cache, the live object decides.
+Source: Kubernetes API conventions ("Concurrency Control and Consistency").
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from model.api.objects import timestamp, with_metadata, with_resource_version
+from model.api.requests import (
+    ObjectList,
+    Reply,
+    Status,
+    already_exists,
+    conflict,
+    field_required,
+    invalid,
+    not_found,
+    refused,
+    success,
+)
+from model.api.resources import Resource
+from model.api.storage import Range, RangeReply, TxnReply
+from model.kernel.component import Io
+from model.kernel.values import EMPTY
+from reference_impl.apiserver import storage
+from reference_impl.apiserver.access import admission
+from reference_impl.apiserver.access.admission import resource_quota
+from reference_impl.apiserver.access.admission.attributes import (
+    CREATE,
+    DELETE,
+    UPDATE,
+    Attributes,
+    LookUp,
+    WaitFor,
+)
+from reference_impl.apiserver.registry import (
+    allocators,
+    eviction,
+    strategies,
+    transforms,
+    validation,
+)
+from reference_impl.apiserver.registry.allocators import Limits, RangeAllocation, Work
+from reference_impl.apiserver.registry.defaulting import defaulted
+from reference_impl.apiserver.registry.deletion import REMOVE
+from reference_impl.apiserver.registry.names import TRIES_MAX, entropy, suffix_from
+from reference_impl.apiserver.state import NO_CLIENT, Parked, Pending, State, with_pending
+from reference_impl.apiserver.storage import resource_named, storage_key
+
+ACCOUNT_WAIT_MS = 10_000
+CONFLICT_TRIES_MAX = 50
+CREATED_BY_UPDATE = frozenset(("endpoints", "services", "events", "limitranges", "leases", "roles",
+                               "rolebindings", "clusterroles", "clusterrolebindings"))
+STATUS_REPLIES = frozenset((
+    "limitranges", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "leases",
+    "endpoints", "configmaps", "secrets", "nodes", "replicationcontrollers", "replicasets",
+    "deployments", "poddisruptionbudgets", "events", "daemonsets", "statefulsets", "jobs",
+    "cronjobs", "ingresses", "networkpolicies", "horizontalpodautoscalers", "priorityclasses",
+    "endpointslices", "controllerrevisions", "ingressclasses", "runtimeclasses"))
+"""Resources whose removal is answered by a Status; the others answer with the object."""
+
+
+class Config(NamedTuple):
+    """What an administrator chooses when the server starts."""
+
+    seed: int = 0
+    release: tuple[int, int] = (1, 32)
+    limits: Limits = Limits("10.96.0.0/16", (30000, 32767))
+    plugins: frozenset[str] = frozenset(admission.NAMES) - admission.OFF_BY_DEFAULT
+    window: int = 100
+
+
+class Store:
+    """The writing side of the registry; configuration only."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    # -- entry --------------------------------------------------------------------------------
+
+    def begin(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        """Start a write, or start it over after a look-up."""
+        request = pending.request
+        if request.verb == "create" and not request.subresource:
+            return self._create(local, lane, pending, io)
+        if request.verb == "deletecollection" and not pending.queue:
+            return self._collection(local, lane, pending, io)
+        return self._update(local, lane, pending, io)
+
+    def continued(self, local: State, lane: str, pending: Pending, answer: Any, io: Io) -> State:
+        """Go on with etcd's answer."""
+        stage = pending.stage
+        if type(answer) is RangeReply:
+            found = storage.decoded(answer.kvs[0]) if answer.kvs else None
+            if stage == "lookup":
+                resource, key, _ = pending.target
+                return self.begin(local, lane, pending._replace(target=(resource, key, found)), io)
+            return self._update(local, lane, pending._replace(base=found, fresh=True), io)
+        if type(answer) is not TxnReply:
+            return self.finish(local, lane, pending, refused(Status(
+                code=500, reason="", message=getattr(answer, "error", "etcdserver: unknown"))), io)
+        if stage in ("work", "back"):
+            return self._worked(local, lane, pending, answer, io)
+        return self._written(local, lane, pending, answer, io)
+
+    # -- create -------------------------------------------------------------------------------
+
+    def _create(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        request = pending.request
+        resource = resource_named(request.resource)
+        assert resource is not None, "routing checked the resource"
+        if request.body.metadata.resource_version:
+            return self.finish(local, lane, pending, refused(Status(
+                code=500, message="resourceVersion should not be set on objects to be created")),
+                io)
+        local = local._replace(ordinal=local.ordinal + 1)
+        obj = self._prepared(local, pending, resource, io)
+        if type(obj) is Status:
+            return self.finish(local, lane, pending, refused(obj), io)
+        if type(obj) is LookUp:
+            return self._ask(local, lane, pending._replace(stage="lookup", target=(*obj, None)),
+                             Range(storage_key(*obj)), io)
+        if type(obj) is WaitFor:
+            return self._wait(local, lane, pending, obj, io)
+        work: tuple[Work, ...] = ()
+        if resource.name == "services":
+            work = allocators.needs(obj, None)
+        if admission.QUOTA in self.config.plugins:
+            charges = resource_quota.charges(self._attributes(local, pending, resource, CREATE,
+                                                              None), obj)
+            if type(charges) is Status:
+                return self.finish(local, lane, pending, refused(charges), io)
+            work = (*work, *charges)
+        ready = pending._replace(candidate=obj, base=None, work=work, target=None)
+        return self._next(local, lane, ready, io)
+
+    def _prepared(self, local: State, pending: Pending, resource: Resource, io: Io) -> Any:
+        """The object as it would be stored, or a verdict that stops it."""
+        request = pending.request
+        body = request.body
+        if not body.metadata.name and not body.metadata.generate_name:
+            if body.kind != "LimitRange":
+                return invalid(resource.kind, resource.group, "", (field_required(
+                    "metadata.name", "name or generateName is required"),))
+            body = with_metadata(body, body.metadata._replace(generate_name="limits-"))
+        config = self.config
+        metadata = strategies.prepared_metadata(
+            body.metadata, resource, request.namespace, config.seed, local.incarnation,
+            local.ordinal, io.now)
+        obj = defaulted(with_metadata(body, metadata))
+        attributes = self._attributes(local, pending, resource, CREATE, None)
+        obj = admission.admitted(config.plugins, attributes, obj)
+        if type(obj) in (Status, LookUp, WaitFor):
+            return obj
+        obj = strategies.prepare_create(obj, resource)
+        causes = validation.faults(obj, resource)
+        if causes:
+            return invalid(resource.kind, resource.group, obj.metadata.name or "", tuple(causes))
+        return obj
+
+    def _attributes(self, local: State, pending: Pending, resource: Resource, operation: str,
+                    old: Any) -> Attributes:
+        data = entropy(self.config.seed, local.incarnation, local.ordinal, "volume")
+        looked_up = pending.target if type(pending.target) is tuple else None
+        return Attributes(operation, resource, pending.request, pending.user,
+                          pending.request.namespace if resource.namespaced else "", old,
+                          local.cache, looked_up, self.config.release, suffix_from(data))
+
+    def _wait(self, local: State, lane: str, pending: Pending, wait: WaitFor, io: Io) -> State:
+        """Park the request until the account is there; a timer ends the wait."""
+        local = with_pending(local, lane, None)
+        if pending.client == NO_CLIENT:
+            return local
+        io.after(ACCOUNT_WAIT_MS, f"account/{'/'.join(pending.client)}")
+        parked = Parked(pending.request, 0, wait.key)
+        return local._replace(parked=local.parked.set(pending.client, parked))
+
+    # -- update, patch, delete, binding: transforms of a stored object ------------------------
+
+    def _update(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        request = pending.request
+        resource = resource_named(request.resource)
+        assert resource is not None, "routing checked the resource"
+        key = self._key(pending)
+        base = pending.base
+        if not pending.fresh:
+            base = local.cache.get(request.resource, EMPTY).get(key)
+            if base is None:
+                return self._read(local, lane, pending, io)
+        if base is None:
+            return self._absent(local, lane, pending, resource, io)
+        verdict = self._decided(local, pending, resource, base, io)
+        if type(verdict) is Status:
+            if not pending.fresh:
+                return self._read(local, lane, pending, io)
+            return self.finish(local, lane, pending, refused(verdict), io)
+        if type(verdict) is tuple:
+            new, work = verdict
+        else:
+            new, work = verdict, ()
+        if new is base or new == base:
+            if not pending.fresh:
+                return self._read(local, lane, pending, io)
+            return self._answer(local, lane, pending._replace(base=base), base, io)
+        after: tuple[Work, ...] = ()
+        if resource.name == "services":
+            if new is REMOVE:
+                after = allocators.releases(base, None)
+            elif request.verb != "delete":
+                work = allocators.needs(new, base)
+                after = allocators.releases(base, new)
+        ready = pending._replace(base=base, candidate=new, work=work, after=after, target=None)
+        return self._next(local, lane, ready, io)
+
+    def _decided(self, local: State, pending: Pending, resource: Resource, base: Any,
+                 io: Io) -> Any:
+        """What the request makes of the object that the decision stands on."""
+        request = pending.request
+        write = transforms.Write(request, resource, io.now)
+        if request.verb in ("delete", "deletecollection"):
+            attributes = self._attributes(local, pending, resource, DELETE, base)
+            verdict = admission.admitted(self.config.plugins, attributes, base)
+            if type(verdict) is Status:
+                return verdict
+            return transforms.transformed(write._replace(request=request._replace(verb="delete")),
+                                          base)
+        if request.subresource == "eviction":
+            return eviction.decided(local.cache, write, base)
+        new = transforms.transformed(write, base)
+        if new is REMOVE or type(new) is Status or request.subresource:
+            return new
+        attributes = self._attributes(local, pending, resource, UPDATE, base)
+        return admission.admitted(self.config.plugins, attributes, new)
+
+    def _absent(self, local: State, lane: str, pending: Pending, resource: Resource,
+                io: Io) -> State:
+        """The object does not exist: some resources are created by an update."""
+        request = pending.request
+        if request.verb == "update" and not request.subresource \
+                and request.resource in CREATED_BY_UPDATE:
+            body = with_resource_version(request.body, None)
+            created = request._replace(verb="create", body=body)
+            return self._create(local, lane, pending._replace(request=created, base=None), io)
+        if pending.queue:
+            return self._gone_on(local, lane, pending, None, io)
+        name = self._key(pending).rpartition("/")[2]
+        return self.finish(local, lane, pending, refused(not_found(request.resource, name)), io)
+
+    def _read(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        key = storage_key(pending.request.resource, self._key(pending))
+        return self._ask(local, lane, pending._replace(stage="read"), Range(key), io)
+
+    def _key(self, pending: Pending) -> str:
+        if pending.queue:
+            return pending.queue[0]
+        request = pending.request
+        return storage.cache_key(request.namespace, request.name)
+
+    # -- transactions -------------------------------------------------------------------------
+
+    def _next(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        """The next piece of work, else the write itself."""
+        if pending.request.options.dry_run:
+            return self._dry(local, lane, pending, io)
+        if pending.work:
+            return self._work(local, lane, pending, io)
+        obj, base = pending.candidate, pending.base
+        resource = pending.request.resource
+        if base is None:
+            key = storage_key(resource, storage.cache_key(obj.metadata.namespace or "",
+                                                          obj.metadata.name or ""))
+            txn = storage.creating(key, obj)
+        else:
+            key = storage_key(resource, self._key(pending))
+            txn = (storage.removing(key, base) if obj is REMOVE
+                   else storage.replacing(key, base, obj))
+        return self._ask(local, lane, pending._replace(stage="write"), txn, io)
+
+    def _dry(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        """A rehearsal: all that needs no write is done, then the answer."""
+        if pending.base is None:
+            obj = pending.candidate
+            key = storage.cache_key(obj.metadata.namespace or "", obj.metadata.name or "")
+            known = local.cache.get(pending.request.resource, EMPTY).get(key)
+            if known is not None:
+                return self.finish(local, lane, pending, refused(already_exists(
+                    pending.request.resource, obj.metadata.name or "")), io)
+        return self._answer(local, lane, pending._replace(after=(), undo=()), pending.candidate, io)
+
+    def _written(self, local: State, lane: str, pending: Pending, answer: TxnReply,
+                 io: Io) -> State:
+        obj = pending.candidate
+        if answer.succeeded:
+            if obj is not REMOVE:
+                obj = with_resource_version(obj, str(answer.revision))
+            return self._answer(local, lane, pending._replace(undo=()), obj, io,
+                                revision=answer.revision)
+        live = answer.replies[0]
+        kvs = live.kvs if type(live) is RangeReply else ()
+        found = storage.decoded(kvs[0]) if kvs else None
+        if pending.base is None:
+            return self._taken(local, lane, pending, found, io)
+        again = pending._replace(base=found, fresh=True, tries=pending.tries + 1)
+        if pending.undo:
+            return self._fail(local, lane, again, self._conflict(pending), io)
+        if again.tries > CONFLICT_TRIES_MAX:
+            return self.finish(local, lane, again, refused(self._conflict(pending)), io)
+        return self._update(local, lane, again, io)
+
+    def _conflict(self, pending: Pending) -> Status:
+        return conflict(pending.request.resource, self._key(pending).rpartition("/")[2])
+
+    def _taken(self, local: State, lane: str, pending: Pending, found: Any, io: Io) -> State:
+        """The name is taken: a generated one is drawn again, else the creation fails."""
+        request = pending.request
+        if not request.body.metadata.name and pending.tries < TRIES_MAX and not pending.undo:
+            return self._create(local, lane, pending._replace(tries=pending.tries + 1), io)
+        leaving = found is not None and found.metadata.deletion_timestamp is not None
+        name = pending.candidate.metadata.name or ""
+        return self._fail(local, lane, pending, already_exists(request.resource, name, leaving), io)
+
+    # -- other objects: addresses, ports, quotas ----------------------------------------------
+
+    def _work(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        """One compare-and-swap on the object of the first piece of work."""
+        item = pending.work[0]
+        target = pending.target
+        if target is None:
+            target = local.cache.get(item.resource, EMPTY).get(item.key)
+        if target is None:
+            return self._next(local, lane, pending._replace(work=pending.work[1:]), io)
+        if item.verb == resource_quota.CHARGE:
+            done = self._charged(pending, item, target)
+        elif item.verb == eviction.GRANT:
+            done = self._granted(pending, item, target, io)
+        else:
+            done = self._taken_from(target, pending.candidate, item)
+        if type(done) is Status:
+            return self._fail(local, lane, pending, done, io)
+        changed, candidate, undo = done
+        kept = pending._replace(candidate=candidate, undo=(*pending.undo, *undo))
+        if changed == target:
+            return self._next(local, lane, kept._replace(work=pending.work[1:], target=None), io)
+        txn = storage.replacing(storage_key(item.resource, item.key), target, changed)
+        # The allocation counts only once etcd has taken it: `target` keeps what it gives.
+        waiting = pending._replace(stage="work", target=_Attempt(candidate, undo))
+        return self._ask(local, lane, waiting, txn, io)
+
+    def _charged(self, pending: Pending, item: Work, quota: Any) -> Any:
+        obj = pending.candidate
+        done = resource_quota.charged(quota, item.detail, pending.request.resource,
+                                      obj.metadata.name or "")
+        return done if type(done) is Status else (done, obj, ())
+
+    def _granted(self, pending: Pending, item: Work, budget: Any, io: Io) -> Any:
+        done = eviction.granted(budget, item.detail[0], io.now)
+        return done if type(done) is Status else (done, pending.candidate, ())
+
+    def _taken_from(self, range_: RangeAllocation, service: Any, item: Work) -> Any:
+        limits = self.config.limits
+        if item.verb == "address":
+            return allocators.take_address(range_, service, limits)
+        return allocators.take_ports(range_, service, limits, item.detail)
+
+    def _worked(self, local: State, lane: str, pending: Pending, answer: TxnReply,
+                io: Io) -> State:
+        back = pending.stage == "back"
+        if not answer.succeeded:
+            live = answer.replies[0]
+            kvs = live.kvs if type(live) is RangeReply else ()
+            found = storage.decoded(kvs[0]) if kvs else None
+            if found is None:
+                queue = "after" if back else "work"
+                left = pending._replace(target=None, **{queue: getattr(pending, queue)[1:]})
+                return (self._give_back if back else self._next)(local, lane, left, io)
+            again = pending._replace(target=found)
+            return (self._give_back if back else self._work)(local, lane, again, io)
+        if back:
+            return self._give_back(local, lane, pending._replace(
+                after=pending.after[1:], target=None), io)
+        attempt = pending.target
+        return self._next(local, lane, pending._replace(
+            candidate=attempt.candidate, undo=(*pending.undo, *attempt.undo),
+            work=pending.work[1:], target=None), io)
+
+    def _fail(self, local: State, lane: str, pending: Pending, status: Status, io: Io) -> State:
+        """Answer a failure, but first give back what the request took."""
+        return self._give_back(local, lane, pending._replace(
+            after=pending.undo, undo=(), target=None, outcome=refused(status)), io)
+
+    def _give_back(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        """Release the first entry of `after`, then the rest, then reply."""
+        if not pending.after:
+            assert pending.outcome is not None, "the outcome is known before anything is released"
+            return self.finish(local, lane, pending, pending.outcome, io)
+        item = pending.after[0]
+        target = pending.target
+        if type(target) is not RangeAllocation:
+            target = local.cache.get(item.resource, EMPTY).get(item.key)
+        if target is None:
+            return self._give_back(local, lane, pending._replace(after=pending.after[1:]), io)
+        others = self._others(local, pending, item)
+        changed = allocators.release(target, item.detail, others)
+        if changed is target:
+            return self._give_back(local, lane, pending._replace(
+                after=pending.after[1:], target=None), io)
+        txn = storage.replacing(storage_key(item.resource, item.key), target, changed)
+        return self._ask(local, lane, pending._replace(stage="back"), txn, io)
+
+    def _others(self, local: State, pending: Pending, item: Work) -> frozenset[str]:
+        """What services other than that of the request hold."""
+        services = local.cache.get("services", EMPTY)
+        return allocators.held_by_others(services, item.key, self._key(pending))
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def _answer(self, local: State, lane: str, pending: Pending, obj: Any, io: Io,
+                revision: int = 0) -> State:
+        """The reply of a write that succeeded, after what it no longer needs was given back."""
+        if pending.queue:
+            gone = pending.base if obj is REMOVE else obj
+            if obj is REMOVE and revision:
+                gone = storage.last_state(gone, revision)
+            return self._gone_on(local, lane, pending, gone, io)
+        outcome = self._reply(pending, obj, revision, io.now)
+        return self._give_back(local, lane, pending._replace(outcome=outcome, target=None), io)
+
+    def _reply(self, pending: Pending, obj: Any, revision: int, now: int) -> Reply:
+        request = pending.request
+        subresource = request.subresource
+        resource = resource_named(request.resource)
+        assert resource is not None, "routing checked the resource"
+        if request.verb == "create" and subresource in ("binding", "eviction"):
+            return Reply(201, Status())
+        if request.verb == "delete":
+            return self._delete_reply(pending, obj, revision, now)
+        if obj is REMOVE:
+            return Reply(200, storage.last_state(pending.base, revision))
+        if subresource == "scale":
+            return Reply(200, transforms.scale_of(obj, resource))
+        return Reply(201 if request.verb == "create" else 200, obj)
+
+    def _delete_reply(self, pending: Pending, obj: Any, revision: int, now: int) -> Reply:
+        request = pending.request
+        if obj is not REMOVE:
+            return Reply(200, obj)
+        base = pending.base
+        if request.resource in STATUS_REPLIES:
+            return Reply(200, success(request.resource, request.name, base.metadata.uid or ""))
+        if revision:
+            base = storage.last_state(base, revision)
+        if request.resource == "pods":
+            metadata = base.metadata
+            base = with_metadata(base, metadata._replace(
+                deletion_grace_period_seconds=0,
+                deletion_timestamp=metadata.deletion_timestamp or timestamp(now)))
+        return Reply(200, base)
+
+    # -- a collection, object by object ---------------------------------------------------------
+
+    def _collection(self, local: State, lane: str, pending: Pending, io: Io) -> State:
+        request = pending.request
+        options = request.options
+        keys = tuple(key for key, obj in local.cache.get(request.resource, EMPTY).items()
+                     if (not request.namespace or obj.metadata.namespace == request.namespace)
+                     and storage.matches(options.label_selector, options.field_selector, obj))
+        if not keys:
+            return self.finish(local, lane, pending, self._page(local, pending), io)
+        return self._update(local, lane, pending._replace(queue=keys), io)
+
+    def _page(self, local: State, pending: Pending) -> Reply:
+        resource = resource_named(pending.request.resource)
+        assert resource is not None, "routing checked the resource"
+        return Reply(200, ObjectList(f"{resource.kind}List", pending.done, str(local.revision), "",
+                                     None, resource.api_version))
+
+    def _gone_on(self, local: State, lane: str, pending: Pending, obj: Any, io: Io) -> State:
+        """One object of a collection is dealt with: the next one."""
+        done = pending.done if obj is None else (*pending.done, obj)
+        rest = pending._replace(queue=pending.queue[1:], done=done, base=None, fresh=False,
+                                candidate=None, tries=0, target=None)
+        if rest.queue:
+            return self._update(local, lane, rest._replace(after=()), io)
+        return self._give_back(local, lane, rest._replace(outcome=self._page(local, rest)), io)
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _ask(self, local: State, lane: str, pending: Pending, body: Any, io: Io) -> State:
+        io.request("etcd", lane, body)
+        return with_pending(local, lane, pending)
+
+    def finish(self, local: State, lane: str, pending: Pending, reply: Reply, io: Io) -> State:
+        """Answer, unless the client has gone, and forget the request."""
+        if pending.client != NO_CLIENT:
+            io.reply(*pending.client, reply)
+        return with_pending(local, lane, None) if lane in local.pending else local
+
+
+class _Attempt(NamedTuple):
+    """What a piece of work gives once etcd has taken it."""
+
+    candidate: Any
+    undo: tuple[Work, ...]
+

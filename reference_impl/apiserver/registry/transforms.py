@@ -1,0 +1,228 @@
+"""Stage three: what a write makes of the stored object. Pure functions: old object in, new one out.
+
+A transform is tried on the cached object first and again on the live one, so it must depend on
+nothing else. It answers the new object, REMOVE, or the Status of a refusal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from model.api import selectors
+from model.api.conditions import set_condition
+from model.api.objects import (
+    Condition,
+    Generic,
+    Metadata,
+    Scale,
+    ScaleSpec,
+    ScaleStatus,
+    put,
+    rest_fields,
+    timestamp,
+    with_rest,
+)
+from model.api.requests import (
+    MODIFIED,
+    Request,
+    Status,
+    bad_request,
+    conflict,
+    field_invalid,
+    invalid,
+    no_such_path,
+)
+from model.api.resources import Resource
+from reference_impl.apiserver.registry import deletion, strategies, validation
+from reference_impl.apiserver.registry.defaulting import defaulted
+from reference_impl.apiserver.registry.deletion import REMOVE
+from reference_impl.apiserver.registry.patching import patched
+
+
+class Write(NamedTuple):
+    """One write on one object: the request, its resource, and the time."""
+
+    request: Request
+    resource: Resource
+    now: int
+
+
+def transformed(write: Write, old: Any) -> Any:
+    """What the request makes of the stored object."""
+    request = write.request
+    if request.verb == "delete":
+        return deletion.deleted(old, request.options, write.resource, write.now)
+    subresource = request.subresource
+    if request.verb == "create" and subresource in _CREATED:
+        return _CREATED[subresource](write, old)
+    body = request.body
+    if request.verb == "patch":
+        shown = scale_of(old, write.resource) if subresource == "scale" else old
+        body = patched(shown, request.body, request.options)
+        if type(body) is Status:
+            return body
+        if body.metadata.uid != old.metadata.uid:
+            return _invalid(write, old, [field_invalid(
+                "metadata.uid", body.metadata.uid or "", "field is immutable")])
+    fault = version_fault(write, body, old)
+    if fault is not None:
+        return fault
+    if subresource == "scale":
+        return _scaled(write, body, old)
+    if subresource == "status":
+        return _checked(write, strategies.prepare_status_update(body, old), old, False)
+    if subresource == "finalize":
+        return _finalized(write, body, old)
+    if subresource:
+        return no_such_path()
+    new = strategies.prepare_update(kept_unset(defaulted(body), old), old, write.resource)
+    return _checked(write, new, old, True)
+
+
+def version_fault(write: Write, body: Any, old: Any) -> Status | None:
+    """The 409 of an update that was made from another version, or from another object."""
+    metadata = body.metadata
+    name = old.metadata.name or ""
+    resource = write.request.resource
+    if metadata.uid and metadata.uid != old.metadata.uid:
+        return conflict(resource, name, "StorageError: invalid object, Code: 4, Key: "
+                        f"{_key(write, old)}, ResourceVersion: 0, AdditionalErrorMsg: "
+                        f"Precondition failed: UID in precondition: {metadata.uid}, UID in object "
+                        f"meta: {old.metadata.uid}")
+    if metadata.resource_version and metadata.resource_version != old.metadata.resource_version:
+        return conflict(resource, name, MODIFIED)
+    return None
+
+
+def _key(write: Write, old: Any) -> str:
+    namespace = old.metadata.namespace
+    return (f"/registry/{write.request.resource}/" + (f"{namespace}/" if namespace else "")
+            + (old.metadata.name or ""))
+
+
+def kept_unset(new: Any, old: Any) -> Any:
+    """Fields of a service that an update leaves out keep what was allocated."""
+    if new.kind != "Service" or new.spec is None or old.spec is None:
+        return new
+    spec, before = new.spec, old.spec
+    if spec.type != "ExternalName" and before.type != "ExternalName" and not spec.cluster_ip:
+        spec = spec._replace(cluster_ip=before.cluster_ip, cluster_ips=before.cluster_ips)
+    if spec.cluster_ip and not spec.cluster_ips:
+        spec = put(spec, "cluster_ips", (spec.cluster_ip,))
+    if spec.type in ("NodePort", "LoadBalancer") and spec.ports and before.ports:
+        known = {(port.protocol, port.port): port.node_port for port in before.ports}
+        spec = put(spec, "ports", tuple(
+            port if port.node_port else put(port, "node_port",
+                                            known.get((port.protocol, port.port)))
+            for port in spec.ports))
+    return put(new, "spec", spec)
+
+
+def _checked(write: Write, new: Any, old: Any, whole: bool) -> Any:
+    if whole:
+        causes = [*validation.faults(new, write.resource),
+                  *validation.update_faults(new, old, write.resource)]
+        if causes:
+            return _invalid(write, old, causes)
+    return REMOVE if deletion.is_finished(new) else new
+
+
+def _invalid(write: Write, old: Any, causes: list[Any]) -> Status:
+    return invalid(write.resource.kind, write.resource.group, old.metadata.name or "",
+                   tuple(causes))
+
+
+def _finalized(write: Write, body: Any, old: Any) -> Any:
+    """A namespace's own finalizers change through `finalize` alone."""
+    spec = old.spec._replace(finalizers=body.spec.finalizers if body.spec is not None else None)
+    new = put(old, "spec", spec)
+    return REMOVE if deletion.is_finished(new) else new
+
+
+# -- scale ---------------------------------------------------------------------------------------
+
+def scale_of(obj: Any, resource: Resource) -> Scale:
+    """The scale of anything that has replicas."""
+    old = obj.metadata
+    metadata = Metadata(name=old.name, namespace=old.namespace, uid=old.uid,
+                        resource_version=old.resource_version,
+                        creation_timestamp=old.creation_timestamp)
+    if type(obj) is Generic:
+        fields = rest_fields(obj)
+        wish = fields.get("spec") or {}
+        replicas = wish.get("replicas")
+        has = (fields.get("status") or {}).get("replicas", 0)
+        return Scale("Scale", metadata, ScaleSpec(replicas), ScaleStatus(has))
+    selector = (selectors.from_pairs(obj.spec.selector) if obj.kind == "ReplicationController"
+                else selectors.from_object(obj.spec.selector))
+    has = (obj.status.replicas or 0) if obj.status is not None else 0
+    text = selectors.label_text(selector) if selector else None
+    return Scale("Scale", metadata, ScaleSpec(obj.spec.replicas), ScaleStatus(has, text))
+
+
+def _scaled(write: Write, body: Any, old: Any) -> Any:
+    if type(body) is not Scale:
+        return bad_request(f"the object sent is a {body.kind}, not a Scale")
+    replicas = (body.spec.replicas or 0) if body.spec is not None else 0
+    if replicas < 0:
+        return invalid("Scale", "autoscaling", old.metadata.name or "", (field_invalid(
+            "spec.replicas", replicas, "must be greater than or equal to 0"),))
+    if type(old) is Generic:
+        wish = {**(rest_fields(old).get("spec") or {}), "replicas": replicas}
+        new = with_rest(old, spec=wish)
+    else:
+        new = put(old, "spec", put(old.spec, "replicas", replicas))
+    if strategies.wish_of(new) != strategies.wish_of(old):
+        metadata = new.metadata
+        new = new._replace(metadata=put(metadata, "generation", (metadata.generation or 0) + 1))
+    return new
+
+
+# -- binding and eviction ------------------------------------------------------------------------
+
+def bound(write: Write, pod: Any) -> Any:
+    """The pod on its node. A pod is bound once; see Kubernetes documentation, "Binding"."""
+    binding = write.request.body
+    target = binding.target
+    if target is None or not target.name or target.kind not in (None, "", "Node"):
+        return _bad_target(binding, target)
+    wanted_uid = binding.metadata.uid
+    name = pod.metadata.name or ""
+    if wanted_uid and wanted_uid != pod.metadata.uid:
+        return _binding_conflict(name, "Precondition failed: UID in precondition: "
+                                 f"{wanted_uid}, UID in object meta: {pod.metadata.uid}")
+    if pod.metadata.deletion_timestamp is not None:
+        return _binding_conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if pod.spec.node_name:
+        return _binding_conflict(name, f"pod {name} is already assigned to node "
+                                 f'"{pod.spec.node_name}"')
+    if pod.spec.scheduling_gates:
+        return _binding_conflict(name, f"pod {name} has non-empty .spec.schedulingGates")
+    status = pod.status
+    scheduled = Condition("PodScheduled", "True", last_transition_time=timestamp(write.now))
+    status = put(status, "conditions", set_condition(status.conditions, scheduled))
+    spec = put(pod.spec, "node_name", target.name)
+    return put(put(pod, "spec", spec), "status", status)
+
+
+def _bad_target(binding: Any, target: Any) -> Status:
+    name = binding.metadata.name or ""
+    if target is None or not target.name:
+        cause = "target.name: Required value"
+    else:
+        cause = (f'target.kind: Unsupported value: "{target.kind}": supported values: "Node", '
+                 '"<empty>"')
+    return Status(code=500, message=cause, name=name)
+
+
+def _binding_conflict(name: str, why: str) -> Status:
+    return Status(code=409, reason="Conflict", name=name, details_kind="pods/binding",
+                  message=f'Operation cannot be fulfilled on pods/binding "{name}": {why}')
+
+
+def evicted(write: Write, pod: Any) -> Any:
+    """The pod as a delete through the eviction subresource leaves it. Budgets were asked before."""
+    return deletion.deleted(pod, write.request.options, write.resource, write.now)
+
+
+_CREATED = {"binding": bound, "eviction": evicted}
