@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from model.api.conditions import set_condition
 from model.api.metadata import Condition
 from model.api.objects import BY_NAME, Namespace, NamespaceStatus, put, timestamp, with_status
-from model.api.requests import NO_OPTIONS, Reply, Request, list_, update, update_status
+from model.api.requests import Options, Reply, Request, delete, list_, update, update_status
 from model.api.resources import RESOURCES
 from model.api.scenario import Scenario
 from model.kernel.component import Component, Io
@@ -32,7 +32,6 @@ FINALIZER = "kubernetes"
 HOLD_OFF_MS = 5_000
 FINALIZERS_S = 15
 """How long objects with finalizers are given before the next look."""
-NOT_SERVED = (404, 405)
 _VIRTUAL_GROUPS = ("authorization.k8s.io", "metrics.k8s.io", "events.k8s.io")
 
 CONTENT: tuple[str, ...] = tuple(
@@ -42,6 +41,10 @@ CONTENT: tuple[str, ...] = tuple(
     and resource.kind != "Binding")
 """Every collection that lies in namespaces, pods first: they take longest."""
 CONTENT = ("pods", *(name for name in CONTENT if name != "pods"))
+
+
+# Else a ReplicationController would wait for its pods to be orphaned.
+BACKGROUND = Options(propagation_policy="Background")
 
 
 class Left(NamedTuple):
@@ -55,12 +58,14 @@ class Left(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Where a sweep stands. `at`: what is in flight (delete, look, status, finalize); `next`: the
-    index of the collection in hand; `left`: what earlier ones still hold."""
+    """Where a sweep stands. `at`: what is in flight (delete; list and one, where objects go one by
+    one; look, status, finalize); `next`: the index of the collection in hand; `doomed`: what of it
+    is still to be deleted one by one; `left`: what earlier ones still hold."""
 
     at: str
     namespace: Namespace
     next: int = 0
+    doomed: tuple[Any, ...] = ()
     left: tuple[Left, ...] = ()
 
 
@@ -101,21 +106,26 @@ class Namespaces(Controller[None]):
         if work.next == len(CONTENT):
             return self._judge(local, work, io)
         request = Request("deletecollection", CONTENT[work.next],
-                          work.namespace.metadata.name or "", options=NO_OPTIONS)
+                          work.namespace.metadata.name or "", options=BACKGROUND)
         return self.ask(local, request, work._replace(at="delete"), io)
 
     def replied(self, local: State, reply: Reply, io: Io) -> State:
         work: Work = local.work
-        if reply.code in NOT_SERVED and work.at in ("delete", "look"):
-            # In this sweep there is nothing of it; the next one asks again.
+        if work.at == "delete" and reply.code == 405:
+            return self.one_by_one(local, work, io)
+        if work.at == "one" and (reply.code < 400 or reply.code in (404, 409)):
+            return self._next_one(local, work._replace(doomed=work.doomed[1:]), io)
+        if reply.code == 404 and work.at in ("delete", "list", "look"):
+            # It is not served now; a later sweep asks again.
             return self._sweep(local, work._replace(next=work.next + 1), io)
         if reply.code >= 400:
             return self.settle(local, reply, io)
         if work.at == "delete":
             if not items_of(reply):
                 return self._sweep(local, work._replace(next=work.next + 1), io)
-            request = list_(CONTENT[work.next], work.namespace.metadata.name or "")
-            return self.ask(local, request, work._replace(at="look"), io)
+            return self._look(local, work, io)
+        if work.at == "list":
+            return self._next_one(local, work._replace(doomed=items_of(reply)), io)
         if work.at == "look":
             found = left_of(CONTENT[work.next], items_of(reply))
             left = work.left if found is None else (*work.left, found)
@@ -123,6 +133,24 @@ class Namespaces(Controller[None]):
         if work.at == "status":
             return self._release(local, work._replace(namespace=reply.body), io)
         return self.done(local)
+
+    def one_by_one(self, local: State, work: Work, io: Io) -> State:
+        """The collection cannot be deleted as a whole: list it and delete each."""
+        request = list_(CONTENT[work.next], work.namespace.metadata.name or "")
+        return self.ask(local, request, work._replace(at="list"), io)
+
+    def _next_one(self, local: State, work: Work, io: Io) -> State:
+        if not work.doomed:
+            return self._look(local, work, io)
+        metadata = work.doomed[0].metadata
+        request = delete(CONTENT[work.next], metadata.namespace, metadata.name, uid=metadata.uid,
+                         propagation_policy="Background")
+        return self.ask(local, request, work._replace(at="one"), io)
+
+    def _look(self, local: State, work: Work, io: Io) -> State:
+        """Something was there: is it still?"""
+        request = list_(CONTENT[work.next], work.namespace.metadata.name or "")
+        return self.ask(local, request, work._replace(at="look"), io)
 
     def _judge(self, local: State, work: Work, io: Io) -> State:
         """Write what was found to the status."""
