@@ -3,7 +3,8 @@
 Source: Kubernetes 1.32, cloud-provider/controllers/service, and KEP-980 (the finalizer). The
 finalizer is put on before the balancer is made and taken off after it is gone, so that the stored
 object always shows whether something may have to be released; nothing else is needed to clean up
-after a crash. The status is cleared before the finalizer goes.
+after a crash. The status is cleared before the finalizer goes. A sync that put the finalizer on
+ends there: when the cache shows it, the Service may have changed its mind.
 
 Which nodes a balancer has is read from the cache when the request is sent, never before, and what
 is remembered as applied is what was sent.
@@ -112,7 +113,9 @@ class Services(Controller[Applied]):
             local = self.event(local, service, "Normal", "EnsuringLoadBalancer",
                                "Ensuring load balancer", io)
         io.request(CLOUD, CLOUD, wish)
-        return local._replace(work=Work("ensure", service, wish))
+        # The answer may be lost: then nobody knows what is applied.
+        return local._replace(work=Work("ensure", service, wish),
+                              memory=local.memory.drop(local.key))
 
     def backends(self, local: State) -> tuple[str, ...]:
         """The nodes that balancers should have now."""
@@ -161,8 +164,6 @@ class Services(Controller[Applied]):
         work: Work = local.work
         if reply.code >= 400:
             return self.settle(local, reply, io)
-        if work.at == "finalizer":
-            return self._ensure(local, reply.body, io)
         if work.at == "clear":
             return self._released(local, reply.body, io)
         if work.at == "unfinalize":
