@@ -38,9 +38,10 @@ def test_packed_engines_agree_with_the_interpreter(path: str) -> None:
     for engine in engines:
         try:
             result = search(module, scope, engine=engine)
-        except Unpackable as reason:
-            assert engine == "numpy", reason  # only NumPy may refuse, for two words
-            continue
+        except Unpackable:
+            if engine == "numpy":  # it alone may refuse, for two words
+                continue
+            raise
         if found.failure is not None:  # whether it may fail is another test's business
             assert_fails_alike(result, found.failure)
             continue
@@ -59,8 +60,9 @@ def test_symmetry_keeps_verdict_depth_and_coverage(path: str) -> None:
     try:
         reduced = search(module, scope, symmetry=True)
     except Unpackable as reason:
-        assert "orders" in reason.what or "too many to sort" in reason.what
-        return
+        if "orders" in reason.what or "too many to sort" in reason.what:
+            return
+        raise
     assert (reduced.verdict, reduced.depth) == (whole.verdict, whole.depth)
     assert reduced.states <= whole.states
     assert [bool(n) for n in reduced.actions.values()] == [bool(n) for n in whole.actions.values()]
