@@ -47,7 +47,7 @@ class Benchmark(Spec):
     capacity = constant(2, short="c", least=0)
     ceiling = constant(3, short="k", least=0)
     bug = constant(0)
-    scopes = {"ci": {"Pod": 4, "Node": 2}, "proof": {"Pod": 3, "Node": 2}}
+    scopes = {"ci": {"Pod": 4, "Node": 2}}
 
     phase: Map[Pod, Phase] = each("absent")
     node: Map[Pod, Node | None] = each(None)

@@ -147,7 +147,7 @@ def _print(report: Report) -> None:
     for name, values in report.coverage.never_reached.items():
         print(f"  never reached: {name} = {', '.join(map(str, values))}")
     for name, guards in report.coverage.guards_never_true.items():
-        print(f"  never taken: {name}; never true: {' and '.join(guards)}")
+        print(f"  never taken: {name}; never true: {'; '.join(guards)}")
     for name, verdict in report.liveness.items():
         print(f"  {name}: {verdict}")
     if report.failure is None:

@@ -188,7 +188,7 @@ def test_scopes_are_read_in_every_spelling_and_refused_with_the_names_that_exist
     scope = read_scope(module, "pods=5, n=3,C=1,ceiling=4")
     assert (scope.sizes, scope.constants) == ({"Pod": 5, "Node": 3},
                                               {"capacity": 1, "ceiling": 4, "bug": 0})
-    assert read_scope(module, "proof,k=1") == make_scope(module, "proof", {"k": 1})
+    assert read_scope(module, "ci,k=1") == make_scope(module, "ci", {"k": 1})
     for text in ("pods=x", "machines=2", "pods=0", "pods"):
         with pytest.raises(InputError, match=r"scope|index set|member"):
             read_scope(module, text)

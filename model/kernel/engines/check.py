@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from model.kernel.errors import InputError
 from model.kernel.spec import interpret, ir
-from model.kernel.spec.ground import Grounded, GroundState, ground
+from model.kernel.spec.ground import Grounded, GroundState, ground, ground_guards
 from model.kernel.spec.interpret import Found, Program, search
 from model.kernel.spec.render import render
 
@@ -243,13 +243,11 @@ def _guards_never_true(grounded: Grounded, found: Found,
     for action in grounded.module.actions:
         if action.name not in never:
             continue
-        instances = [each for each in grounded.instances if each.action == action.name]
-        dead = []
-        for guard in action.guards:
-            lines = [part for each in instances for part in each.guards if part.line == guard.line]
-            if instances and lines and not any(
-                    any(map(program.predicate(part), found.parents)) for part in lines[:64]):
-                dead.append(render(guard))
+        written = ground_guards(grounded.module, grounded.scope, action)
+        dead = [render(guard) for guard, cases in zip((*action.guards, *action.limits), written,
+                                                      strict=True)
+                if not any(any(map(program.predicate(case), found.parents))
+                           for case in cases[:64])]
         result[action.name] = tuple(dead) or tuple(render(each) for each in action.guards)
     return result
 

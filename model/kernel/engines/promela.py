@@ -106,6 +106,9 @@ class _Printer:
             case ir.Arithmetic(operator="min" | "max" as operator, left=left, right=right):
                 a, b = self.text(left), self.text(right)
                 return f"(({a} {'<=' if operator == 'min' else '>='} {b}) -> {a} : {b})"
+            case ir.Arithmetic(operator="%", left=left, right=right):
+                a, b = self.text(left), self.text(right)  # in C the sign is that of the left side
+                return f"((({a} % {b}) + {b}) % {b})"
             case ir.Compare(operator=operator, left=left, right=right) | \
                     ir.Arithmetic(operator=operator, left=left, right=right):
                 return f"({self.text(left)} {operator} {self.text(right)})"

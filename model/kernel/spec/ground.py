@@ -140,6 +140,15 @@ def ground(module: ir.Module, scope: ir.Scope) -> Grounded:
     return _Grounder(module, scope).result()
 
 
+def ground_guards(module: ir.Module, scope: ir.Scope,
+                  action: ir.Action) -> tuple[tuple[ir.Expr, ...], ...]:
+    """For each guard and limit of an action, what it says for each tuple of arguments."""
+    grounder = _Grounder(module, scope)
+    environments = [env for _, env in grounder.bindings(action.parameters, {})]
+    return tuple(tuple(grounder.on(guard, env) for env in environments)
+                 for guard in (*action.guards, *action.limits))
+
+
 # -------------------------------------------------------------------------------------- folding
 
 TRUE = ir.Constant(ir.BOOL, 0, True)
@@ -299,9 +308,9 @@ class _Grounder:
             tuple(Obligation(each.name, arguments, self.on(each.cause, env),
                              self.on(each.effect, env))
                   for each in module.leads_tos
-                  for arguments, env in self._bindings(each.parameters, {})))
+                  for arguments, env in self.bindings(each.parameters, {})))
 
-    def _bindings(self, binders: Sequence[ir.Binder],
+    def bindings(self, binders: Sequence[ir.Binder],
                   env: Env) -> Iterator[tuple[tuple[ir.Value, ...], Env]]:
         try:
             domains = [ir.domain(each.type, self.scope) for each in binders]
@@ -378,7 +387,7 @@ class _Grounder:
 
     def _quantifier(self, expression: ir.Quantifier, env: Env) -> ir.Expr:
         bodies = []
-        for _, inner in self._bindings(expression.binders, env):
+        for _, inner in self.bindings(expression.binders, env):
             condition = TRUE if expression.condition is None else self.on(expression.condition,
                                                                           inner)
             if isinstance(condition, ir.Constant) and not condition.value:
@@ -416,7 +425,7 @@ class _Grounder:
     # ---------------------------------------------------------------------------------- actions
 
     def _instances(self, action: ir.Action) -> Iterator[Instance]:
-        for arguments, env in self._bindings(action.parameters, {}):
+        for arguments, env in self.bindings(action.parameters, {}):
             guards: list[ir.Expr] = []
             for guard in (*action.guards, *action.limits):
                 part = self.on(guard, env)
@@ -433,7 +442,7 @@ class _Grounder:
         updates: dict[int, ir.Expr] = {}
         checks: list[Check] = []
         for update in action.updates:
-            for _, inner in self._bindings(update.over, env):
+            for _, inner in self.bindings(update.over, env):
                 self._update(update, inner, updates, checks)
         for position, value in updates.items():
             check = self._domain_check(position, value)

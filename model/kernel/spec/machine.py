@@ -37,7 +37,8 @@ class SpecMachine(Component[Any]):
         self.name = grounded.module.name
         self.grounded = grounded
         self.rules = grounded.step_rules
-        self.program = Program(replace(grounded, step_rules=()))
+        self.program = Program(replace(grounded, step_rules=(), instances=tuple(
+            each._replace(checks=()) for each in grounded.instances)))
         self.local = namedtuple("Local", [each.name for each in grounded.module.variables])  # type: ignore[misc]  # the fields are the spec's variables
         self.by_step = {self.step_of(each): number
                         for number, each in enumerate(grounded.instances)}
@@ -91,7 +92,11 @@ class SpecMachine(Component[Any]):
     def step(self, local: Any, verb: str, args: tuple[Scalar, ...], io: Io) -> Any:
         """Take an instance."""
         wanted = self.by_step[verb, args]
-        return next(self.show(after) for _, number, after in self._edges(self.hide(local))
+        state = self.hide(local)
+        for check in self.grounded.instances[wanted].checks:
+            if not self.program.predicate(check.condition)(state):
+                raise AssertionError(f"{check.text} (line {check.line})")
+        return next(self.show(after) for _, number, after in self._edges(state)
                     if number == wanted)
 
     def properties(self) -> tuple[Property, ...]:
