@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from model.api.metadata import Metadata
-from model.api.objects import Node, Pod
+from model.api.objects import Node, Pod, with_status
 from model.api.requests import Reply, create, delete, get, update, update_status
 from model.kernel.action import Scalar
 from model.kernel.component import Cause, Component, Io, Message, Step
@@ -525,7 +524,9 @@ class Kubelet(Component[Local]):
         if registered:
             if body.code < 400:
                 return local._replace(node=body.body)
-            if body.code in (404, 409):
+            if body.code == 409 and local.node is not None:
+                return local._replace(node_dirty=True, node_refused=_version(local.node))
+            if body.code == 404:
                 return local
             io.after(RETRY_MS, "retry:node")
             return local
@@ -599,7 +600,8 @@ class Kubelet(Component[Local]):
             return local.lease_point in ("due", "missing") and local.registration == "registered"
         if lane == "node":
             return not local.node_flight and (local.registration in ("absent", "taken") or (
-                local.node_dirty and local.registration == "registered"))
+                local.node_dirty and local.registration == "registered"
+                and (local.node is None or _version(local.node) > local.node_refused)))
         if lane == "nodes":
             return local.nodes.phase == STOPPED and local.registration == "registered"
         return local.informer.phase == STOPPED and local.nodes.synced
@@ -627,8 +629,7 @@ class Kubelet(Component[Local]):
             io.request("apiserver", "node", create(node_object(self.machine, io.now)))
         elif local.node is not None:
             status = node_status(self.machine, local.node.status, local.images, io.now)
-            body = Node(metadata=Metadata(name=name, uid=local.node.metadata.uid), status=status)
-            io.request("apiserver", "node", update_status(body))
+            io.request("apiserver", "node", update_status(with_status(local.node, status)))
             return local._replace(node_flight=True, node_dirty=False)
         else:
             return local._replace(node_dirty=False)
@@ -657,8 +658,9 @@ class Kubelet(Component[Local]):
                 continue
             status = status_of(record, self.machine.shape.address, io.now)
             if status != record.pod.status:
-                body = record.pod._replace(metadata=self._target(record), status=status)
-                io.request("apiserver", "status", update_status(body))
+                # The object as last seen: were it no longer that version, or another pod of the
+                # name, the write would be refused, and the watch brings what is newer.
+                io.request("apiserver", "status", update_status(with_status(record.pod, status)))
                 known = local.pods.set(key, record._replace(status=status))
                 return local._replace(pods=known, dirty=dirty,
                                       flight=Flight(key, record.uid, status))
@@ -669,11 +671,6 @@ class Kubelet(Component[Local]):
                 io.request("apiserver", "status", self._last_delete(namespace, name, record))
                 return local._replace(dirty=dirty, flight=Flight(key, record.uid, None))
         return local._replace(dirty=dirty)
-
-    def _target(self, record: PodRecord) -> Metadata:
-        """Which pod a status is for: its uid must still be that of the name."""
-        namespace, name = split_key(record.key)
-        return Metadata(name=name, namespace=namespace, uid=record.uid)
 
     def _may_finish(self, record: PodRecord) -> bool:
         """Whether a pod that was asked to go has nothing left on this machine."""

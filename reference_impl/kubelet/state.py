@@ -132,7 +132,8 @@ class Local(NamedTuple):
 
     `dirty`: keys of pods whose status may have to be written, oldest first. `offers`: the own steps
     of containers that are possible now. `flight`: the write to a pod that is not answered yet;
-    `waits`: the server refused, a timer will try again.
+    `waits`: the server refused, a timer will try again. `node_refused`: the version of the node
+    that was no longer current when its status was written; the watch will bring a newer one.
     """
 
     pods: FrozenMap[str, PodRecord]
@@ -149,6 +150,7 @@ class Local(NamedTuple):
     node: Node | None = None
     node_dirty: bool = False
     node_flight: bool = False
+    node_refused: int = 0
     lease: Lease | None = None
     lease_point: str = "due"
     events: Recorder = NO_EVENTS

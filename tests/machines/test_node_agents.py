@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from node_agents import explore, kubelets, proxies
+from node_agents import RESTARTS_SCRIPT, explore, kubelets, proxies
 
 from model.kernel.mutant import Mutant
 from properties import kube_proxy, kubelet
@@ -35,11 +35,20 @@ def _named(properties: tuple[object, ...], name: str) -> tuple[object, ...]:
     return tuple(each for each in properties if each.name == name)  # type: ignore[attr-defined]  # properties
 
 
-@pytest.mark.parametrize("mutant", kubelet.MUTANTS + cadvisor.MUTANTS, ids=lambda each: each.name)
+@pytest.mark.parametrize("mutant", kubelet.MUTANTS, ids=lambda mutant: mutant.name)
 def test_each_seeded_bug_of_the_kubelet_is_caught(mutant: Mutant) -> None:
     """The property that must catch it does, alone, and holds without it."""
     with mutant.installed():
         found = explore(kubelets(mutant.faults), _named(KUBELET, mutant.caught_by), histories=400)
+    assert [each.property for each in found.violations][:1] == [mutant.caught_by]
+
+
+@pytest.mark.parametrize("mutant", cadvisor.MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_seeded_bug_of_the_figures_is_caught(mutant: Mutant) -> None:
+    """The property that must catch it does, alone, where a container ends and starts again."""
+    with mutant.installed():
+        found = explore(kubelets(script=RESTARTS_SCRIPT), _named(KUBELET, mutant.caught_by),
+                        histories=50)
     assert [each.property for each in found.violations][:1] == [mutant.caught_by]
 
 

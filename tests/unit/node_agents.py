@@ -66,10 +66,10 @@ KUBELET_SCRIPT: Script = (
     (put("b", policy="Never", exit="1*1"), ask("b")),
     (short_lived("d", 5), ask("d")),
     (put("e", images=("bad",)), put("e", images=("good",))),
-    (put("g", exit="0*2@13"), put("g", images=("h",))),
     (put("f", ignores_sigterm="yes"), ask("f"), erase("pods", "f"),
      put("f", policy="OnFailure", exit="1*2")),
 )
+RESTARTS_SCRIPT: Script = ((put("g", exit="0*2@13"),),)
 PROXY_SCRIPT: Script = (
     (service("a", "10.96.0.1", node_port=30001), endpoints("a", "10.244.0.2", "10.244.1.2"),
      endpoints("a", "10.244.1.2"), endpoints("a", "10.244.1.2", "10.244.1.3"),
