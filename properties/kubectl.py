@@ -197,7 +197,7 @@ def _bears(world: World, resource: str, namespace: str, name: str, uid: str) -> 
 
 @always(reads=(GONE,), why="a script goes on in the belief that the name is free of the old object")
 def a_delete_that_waited_has_seen_the_end_of_its_object(world: World) -> str | None:
-    for gone in world["kubectl"].gone:
+    for gone in world["kubectl"].gone if "kubectl" in world else ():
         if _bears(world, gone.resource, gone.key.namespace, gone.key.name, gone.uid):
             return f"{gone.resource} {gone.key} (uid {gone.uid}) is still there"
     return None
@@ -206,8 +206,7 @@ def a_delete_that_waited_has_seen_the_end_of_its_object(world: World) -> str | N
 @leads_to(within_ms=120_000, reads=(SESSION, ASKED, KV),
           why="a script must not hang because something else took the name")
 def a_delete_ends_once_its_object_is_gone(world: World) -> str | None:
-    local: Local = world["kubectl"]
-    op = _waits_for(local)
+    op = _waits_for(world["kubectl"]) if "kubectl" in world else None
     if op is None:
         return None
     request = op.request
@@ -219,8 +218,10 @@ def a_delete_ends_once_its_object_is_gone(world: World) -> str | None:
 
 @sometimes(reads=(LAST,), why="without a table nothing above was tested")
 def a_table_has_been_printed(world: World) -> bool:
+    if "kubectl" not in world:
+        return False
     last = world["kubectl"].last
-    return last.line.startswith("get") and "\n" in last.out
+    return bool(last.line.startswith("get") and "\n" in last.out)
 
 
 MUTANTS = (
