@@ -339,14 +339,14 @@ _PROXY = "reference_impl.kube_proxy.component:KubeProxy"
 MUTANTS = (
     Mutant("proxy-changes-lost-on-failed-restore", "proxy-changes-lost-on-failed-restore",
            "after_a_write_every_tracked_flow_leads_to_a_current_end",
-           ((f"{_PROXY}._failed", _drained_before_the_write),), "node-agents"),
+           ((f"{_PROXY}._failed", _drained_before_the_write),), "proxied-services"),
     Mutant("proxy-partial-sync-misses-chain", "proxy-partial-sync-misses-chain",
            "every_step_of_a_proxy_is_one_of_its_spec",
-           ((f"{_PROXY}._failed", _partial_after_a_failure),), "node-agents"),
+           ((f"{_PROXY}._failed", _partial_after_a_failure),), "proxied-services"),
     Mutant("proxy-restart-leaves-stale-chains", "proxy-restart-leaves-stale-chains",
            "every_step_of_a_proxy_is_one_of_its_spec",
-           ((f"{_PROXY}._emptied", _only_known_chains),), "node-agents", "crash"),
+           ((f"{_PROXY}._emptied", _only_known_chains),), "proxied-services", "crash"),
     Mutant("proxy-udp-conntrack-zero-transition", "proxy-udp-conntrack-zero-transition",
            "after_a_write_every_tracked_flow_leads_to_a_current_end",
-           ((f"{_PROXY}._kept_flows", _flows_with_an_end_only),), "node-agents"),
+           ((f"{_PROXY}._kept_flows", _flows_with_an_end_only),), "proxied-services"),
 )

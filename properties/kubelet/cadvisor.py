@@ -119,8 +119,8 @@ _CAUGHT_BY = "each_running_container_is_told_once_with_a_use_that_is_not_negativ
 MUTANTS = (
     Mutant("cadvisor-old-instance-still-reported", "cadvisor-old-instance-still-reported",
            _CAUGHT_BY, (("reference_impl.kubelet.metrics:figures", _with_the_old_instance),),
-           "node-agents"),
+           "measured-container"),
     Mutant("cadvisor-counter-reset-negative-rate", "cadvisor-counter-reset-negative-rate",
            _CAUGHT_BY, (("reference_impl.kubelet.cadvisor:rate_milli", _across_instances),),
-           "node-agents"),
+           "measured-container"),
 )
