@@ -54,7 +54,9 @@ def no_pod_is_asked_for_while_enough_are_known(before: World, action: Action,
         return None
     cache: Informer = after[NAME].caches[PODS]
     rc = new.rc
-    version = int(cache.resource_version) if cache.synced else None
+    # While it lists anew nobody can tell how old the cache is; before its first list it knows all
+    # that is stored, since it must not act.
+    version = int(cache.resource_version or 0) if cache.synced else None
     known = 0
     for key, entry in after["etcd"].kv.items():
         if key.startswith("/registry/pods/") and (
