@@ -17,7 +17,7 @@ from model.api.requests import ObjectList, Reply
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, always, leads_to, sometimes
 from model.kernel.system import Transition
-from model.kernel.world import World
+from model.kernel.world import UP, World
 from properties.reading import KV, stored
 from reference_impl.kubectl.component import Local
 from reference_impl.kubectl.plans import Op
@@ -48,7 +48,10 @@ def age_interval(text: str) -> tuple[int, int] | None:
 def _age(cell: str, stamp: str | None, now: int) -> str | None:
     if stamp is None:
         return None if cell == "<unknown>" else "has no birthday"
-    true = max(0, now - milliseconds(stamp))
+    true = now - milliseconds(stamp)
+    if true <= -2_000:
+        return None if cell == "<invalid>" else "was born later than now"
+    true = max(0, true)
     interval = age_interval(cell)
     if interval is None or not interval[0] <= true < interval[1]:
         return f"is {true} ms old"
@@ -206,7 +209,9 @@ def a_delete_that_waited_has_seen_the_end_of_its_object(world: World) -> str | N
 @leads_to(within_ms=120_000, reads=(SESSION, ASKED, KV),
           why="a script must not hang because something else took the name")
 def a_delete_ends_once_its_object_is_gone(world: World) -> str | None:
-    op = _waits_for(world["kubectl"]) if "kubectl" in world else None
+    if "kubectl" not in world or world.status("kubectl") != UP:
+        return None
+    op = _waits_for(world["kubectl"])
     if op is None:
         return None
     request = op.request

@@ -64,7 +64,10 @@ def old_age(stamp: str | None, now: int) -> str:
     """The same in the style of release 1.3: one unit only."""
     if not stamp:
         return "<unknown>"
-    seconds = max(0, now - milliseconds(stamp)) // 1000
+    seconds = _whole_seconds(now - milliseconds(stamp))
+    if seconds < -1:
+        return "<invalid>"
+    seconds = max(0, seconds)
     for limit, size, unit in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h"),
                               (365 * 86400, 86400, "d")):
         if seconds < limit:
@@ -74,7 +77,7 @@ def old_age(stamp: str | None, now: int) -> str:
 
 def duration(ms: int) -> str:
     """A span of time as people read it: two units while it is short, then one."""
-    seconds = ms // 1000
+    seconds = _whole_seconds(ms)
     if seconds < -1:
         return "<invalid>"
     if seconds < 0:
@@ -97,6 +100,11 @@ def duration(ms: int) -> str:
     if days < 8 * 365:
         return _two(days // 365, "y", days % 365, "d")
     return f"{days // 365}y"
+
+
+def _whole_seconds(ms: int) -> int:
+    """Seconds without their fraction, towards zero: clocks may differ by a second."""
+    return ms // 1000 if ms >= 0 else -(-ms // 1000)
 
 
 def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:
