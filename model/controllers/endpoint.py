@@ -28,6 +28,7 @@ from model.kernel.spec.language import (
     implies,
     invariant,
     leads_to,
+    lemma,
     limit,
     mutant,
     require,
@@ -215,6 +216,17 @@ class Endpoint(Spec):
     @invariant
     def a_quiet_service_is_right(self) -> bool:
         return all(implies(self.settled(s), self.right(s)) for s in Service)
+
+    @lemma
+    def a_draft_that_deletes_lists_no_pods(self) -> bool:
+        return all(implies(self.deletes[s], self.draft[s, p] == "out")
+                   for s in Service for p in Pod)
+
+    @lemma
+    def a_service_that_is_not_due_fits_what_the_cache_shows(self) -> bool:
+        return all(implies(not self.due[s] and not self.busy[s] and self.current[s],
+                           self.fits(s) if self.present[s] else not self.exists[s])
+                   for s in Service)
 
     @leads_to
     def endpoints_become_exactly_the_ready_pods(self, s: Service) -> tuple[bool, bool]:

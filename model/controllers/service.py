@@ -27,6 +27,7 @@ from model.kernel.spec.language import (
     implies,
     invariant,
     leads_to,
+    lemma,
     limit,
     mutant,
     require,
@@ -255,6 +256,46 @@ class Balancing(Spec):
     @invariant
     def a_settled_service_is_right(self) -> bool:
         return all(implies(self.settled(s), self.right(s)) for s in Service)
+
+    @lemma
+    def the_cache_shows_what_is_there_while_it_is_current(self) -> bool:
+        return all(implies(self.current[s], self.asks[s] == self.wants[s]
+                           and self.tagged[s] == self.marked[s]) for s in Service)
+
+    @lemma
+    def a_finalizer_that_is_only_remembered_belongs_to_a_service_that_asks_for_nothing(
+            self) -> bool:
+        return all(implies((self.tagged[s] and self.asks[s]) or self.at[s] == "ensuring",
+                           self.marked[s]) for s in Service)
+
+    @lemma
+    def what_goes_to_the_server_over_the_present_version_is_still_meant(self) -> bool:
+        return all(implies(self.basis[s] and self.at[s] in ("marking", "releasing", "unmarking"),
+                           self.current[s] and self.asks[s] == (self.at[s] == "marking"))
+                   for s in Service)
+
+    @lemma
+    def the_finalizer_goes_after_the_balancer(self) -> bool:
+        return all(implies(self.at[s] == "unmarking", not self.balancer[s]) for s in Service)
+
+    @lemma
+    def what_is_remembered_is_what_the_cloud_has(self) -> bool:
+        return all(implies(self.sure[s], self.at[s] in ("idle", "marking") and self.balancer[s]
+                           and all(self.applied[s, n] == self.backend[s, n] for n in Node))
+                   for s in Service)
+
+    @lemma
+    def nothing_is_due_only_where_nothing_is_to_be_done(self) -> bool:
+        return all(implies(self.at[s] == "idle" and not self.due[s] and self.current[s],
+                           self.tagged[s] == self.asks[s] and implies(self.asks[s], self.fits(s)))
+                   for s in Service)
+
+    @lemma
+    def what_was_sent_is_what_the_cache_shows_or_the_service_is_due(self) -> bool:
+        return all(implies(self.at[s] == "ensuring" and not self.due[s] and self.current[s],
+                           self.asks[s] and self.tagged[s]
+                           and all(self.sent[s, n] == self.up[n] for n in Node))
+                   for s in Service)
 
     @leads_to
     def balancers_become_what_services_want(self, s: Service) -> tuple[bool, bool]:
