@@ -115,23 +115,24 @@ def plain(nano: int) -> str:
     return str(nano // NANO) if nano % NANO == 0 else f"{nano // 10 ** 6 / 1000:g}"
 
 
+def ports_of(pod: PodFacts) -> list[tuple[str, int, str]]:
+    """The host ports of a pod: protocol, number and address; sidecars hold theirs too."""
+    sidecars = [each for each in pod.spec.init_containers or () if each.restart_policy == "Always"]
+    return [(port.protocol or "TCP", port.host_port, port.host_ip or "0.0.0.0")
+            for container in [*(pod.spec.containers or ()), *sidecars]
+            for port in container.ports or () if port.host_port]
+
+
 def host_ports(pods: Iterable[PodFacts], node: NodeFacts) -> str | None:
     """A host port of an address and protocol is held by one pod; 0.0.0.0 is every address."""
     held: dict[tuple[str, int], list[tuple[str, str]]] = {}
     for pod in pods:
-        sidecars = [each for each in pod.spec.init_containers or ()
-                    if each.restart_policy == "Always"]
-        for container in [*(pod.spec.containers or ()), *sidecars]:
-            for port in container.ports or ():
-                if not port.host_port:
-                    continue
-                address = port.host_ip or "0.0.0.0"
-                others = held.setdefault((port.protocol or "TCP", port.host_port), [])
-                for key, other in others:
-                    if key != pod.key and (address == other or "0.0.0.0" in (address, other)):
-                        return f"{key} and {pod.key} share host port {port.host_port} " \
-                               f"of {node.name}"
-                others.append((pod.key, address))
+        for protocol, number, address in ports_of(pod):
+            others = held.setdefault((protocol, number), [])
+            for key, other in others:
+                if key != pod.key and (address == other or "0.0.0.0" in (address, other)):
+                    return f"{key} and {pod.key} share host port {number} of {node.name}"
+            others.append((pod.key, address))
     return None
 
 
@@ -143,6 +144,23 @@ def _terms(pod: PodFacts, kind: str) -> tuple[Any, ...]:
     if rules is None:
         return ()
     return rules.required_during_scheduling_ignored_during_execution or ()
+
+
+def anti_affinity_terms(pod: PodFacts) -> tuple[Any, ...]:
+    """The required anti-affinity terms of a pod."""
+    return _terms(pod, "pod_anti_affinity")
+
+
+def affinity_terms(pod: PodFacts) -> tuple[Any, ...]:
+    """The required affinity terms of a pod."""
+    return _terms(pod, "pod_affinity")
+
+
+def depends_on_others(pod: PodFacts) -> bool:
+    """Whether where others are decides, beyond room and exclusion: affinity or hard spread."""
+    hard = any(each.when_unsatisfiable != "ScheduleAnyway"
+               for each in pod.spec.topology_spread_constraints or ())
+    return hard or bool(affinity_terms(pod))
 
 
 def speaks_of(term: Any, owner: PodFacts, other: PodFacts, placement: Placement) -> bool:
@@ -171,13 +189,14 @@ def same_domain(key: str, left: NodeFacts, right: NodeFacts) -> bool:
 
 def anti_affinity(pod: PodFacts, node: NodeFacts, placement: Placement) -> str | None:
     """No pod in the domain may be one that the pod's anti-affinity names, nor the reverse."""
+    own = bool(anti_affinity_terms(pod))
     for key, name in placement.where.items():
-        there = placement.nodes.get(name)
-        if key == pod.key or there is None:
-            continue
         other = placement.pods[key]
+        there = placement.nodes.get(name)
+        if key == pod.key or there is None or not (own or anti_affinity_terms(other)):
+            continue
         for owner, peer in ((pod, other), (other, pod)):
-            for term in _terms(owner, "pod_anti_affinity"):
+            for term in anti_affinity_terms(owner):
                 if (same_domain(term.topology_key or "", node, there)
                         and speaks_of(term, owner, peer, placement)):
                     return (f"{owner.key} keeps {peer.key} out of its {term.topology_key}: "
@@ -291,19 +310,26 @@ def check(placement: Placement) -> list[str]:
     """What is wrong with a placement, taken as reached in any order.
 
     Spread constraints and the affinity of the first pod depend on the order, so that here only
-    what holds at the end is asked: for spread the skew of the whole.
+    what holds at the end is asked: for spread the skew of the whole. Pods of one template are
+    judged once for each node.
     """
     found = []
     beside: dict[str, list[PodFacts]] = {}
+    judged: dict[tuple[int, str], str | None] = {}
+    templates: dict[Any, int] = {}
+    guarded = any(anti_affinity_terms(pod) for pod in placement.pods.values())
     for key, name in placement.where.items():
         pod, node = placement.pods[key], placement.nodes.get(name)
         if node is None:
             found.append(f"there is no node {name} for {key}")
             continue
         beside.setdefault(name, []).append(pod)
-        wrong = (taints(pod, node) or node_choice(pod, node)
-                 or anti_affinity(pod, node, placement) or affinity(pod, node, placement)
-                 or spread(pod, node, placement))
+        template = templates.setdefault(pod.spec, len(templates))
+        if (template, name) not in judged:
+            judged[template, name] = taints(pod, node) or node_choice(pod, node)
+        wrong = (judged[template, name]
+                 or (anti_affinity(pod, node, placement) if guarded else None)
+                 or affinity(pod, node, placement) or spread(pod, node, placement))
         if wrong is not None:
             found.append(wrong)
     for name, pods in beside.items():

@@ -1,4 +1,4 @@
-"""The spec of the scheduler: every state of a small cluster, a proof for any, its seeded mistakes."""
+"""The scheduler's spec: every state of a small cluster, and its seeded mistakes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,138 @@
+"""A placement found quickly, if an easy one exists: the witness that pods fit.
+
+Pods with the fewest nodes first, then the big ones; each goes where least is left over. The result
+is no promise until it is rechecked, and no verdict when it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from properties.scheduler import rules
+from properties.scheduler.problem import Answer, Problem, placement_of
+
+
+class Filler:
+    """Nodes being filled: room left, and how many pods of each kind each domain holds."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.left = [list(row) for row in problem.room]
+        self.answer: Answer = {}
+        self.held: dict[tuple[str, Any], list[int]] = {}
+        self._barred: list[list[tuple[str, int]]] = [[] for _ in problem.kinds]
+        for left, right, key, _ in problem.exclusions:
+            self._barred[left].append((key, right))
+            self._barred[right].append((key, left))
+        keys = {key for barred in self._barred for key, _ in barred}
+        self._keys = tuple(sorted(keys))
+        sizes = [max((row[column] for row in problem.room), default=0)
+                 for column in range(len(problem.resources))]
+        self._scale = [1 / size if size else 0.0 for size in sizes]
+
+    def fits(self, kind: int, node: int) -> bool:
+        """Whether a pod of a kind may come to a node now; affinity and spread not counted."""
+        for have, ask in zip(self.left[node], self.problem.kinds[kind].asks, strict=True):
+            if ask > have:
+                return False
+        for key, other in self._barred[kind]:
+            place = self.problem.domains[key][node]
+            if place is not None:
+                held = self.held.get((key, place))
+                if held is not None and held[other]:
+                    return False
+        return True
+
+    def put(self, kind: int, pod: str, node: int, sign: int = 1) -> None:
+        """Place a pod, or take it away again with `sign` -1."""
+        row = self.left[node]
+        for column, ask in enumerate(self.problem.kinds[kind].asks):
+            row[column] -= sign * ask
+        for key in self._keys:
+            place = self.problem.domains[key][node]
+            if place is not None:
+                held = self.held.get((key, place))
+                if held is None:
+                    held = self.held[key, place] = [0] * len(self.problem.kinds)
+                held[kind] += sign
+        if sign > 0:
+            self.answer[pod] = self.problem.nodes[node].name
+        else:
+            del self.answer[pod]
+
+    def best(self, kind: int, nodes: Iterable[int]) -> int:
+        """The fitting node on which least is left over; -1 for none."""
+        chosen, least = -1, 0.0
+        asks, scale = self.problem.kinds[kind].asks, self._scale
+        for node in nodes:
+            if not self.fits(kind, node):
+                continue
+            rest = 0.0
+            for have, ask, factor in zip(self.left[node], asks, scale, strict=True):
+                rest += (have - ask) * factor
+            if chosen < 0 or rest < least:
+                chosen, least = node, rest
+        return chosen
+
+
+def order_of(problem: Problem) -> list[int]:
+    """Kinds with few nodes and many rules first, then by size."""
+    biggest = [max((row[column] for row in problem.room), default=1) or 1
+               for column in range(len(problem.resources))]
+
+    def hardness(at: int) -> tuple[int, int, float]:
+        kind = problem.kinds[at]
+        barred = sum(at in (each.left, each.right) for each in problem.exclusions)
+        size = max((ask / most for ask, most in zip(kind.asks, biggest, strict=True)),
+                   default=0.0)
+        return len(kind.allowed), -barred, -size
+
+    return sorted(range(len(problem.kinds)), key=hardness)
+
+
+def solve(problem: Problem, orders: Sequence[str] = ("hard", "big")) -> Answer | None:
+    """A placement of all pods, or None when none of the orders finds one."""
+    by_hardness = order_of(problem)
+    by_size = sorted(by_hardness, key=lambda at: -_share(problem, at))
+    for order in orders:
+        answer = _fill(problem, by_hardness if order == "hard" else by_size)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _share(problem: Problem, at: int) -> float:
+    totals = [sum(row[column] for row in problem.room) or 1
+              for column in range(len(problem.resources))]
+    return max((ask / total for ask, total in
+                zip(problem.kinds[at].asks, totals, strict=True)), default=0.0)
+
+
+def _fill(problem: Problem, order: list[int]) -> Answer | None:
+    filler = Filler(problem)
+    for kind in order:
+        found = problem.kinds[kind]
+        structured = not problem.exact and rules.depends_on_others(found.facts)
+        for pod in found.pods:
+            node = (_by_rules(filler, kind, pod) if structured
+                    else filler.best(kind, found.allowed))
+            if node < 0:
+                return None
+            filler.put(kind, pod, node)
+    return filler.answer
+
+
+def _by_rules(filler: Filler, kind: int, pod: str) -> int:
+    """The node for a pod with affinity or spread, by the rules themselves."""
+    problem = filler.problem
+    candidates = [node for node in problem.kinds[kind].allowed if filler.fits(kind, node)]
+    placement = placement_of(problem, filler.answer)
+    facts = problem.kinds[kind].facts._replace(key=pod)
+    fair = []
+    for node in candidates:
+        place = problem.nodes[node]
+        if (rules.affinity(facts, place, placement) is None
+                and rules.spread(facts, place, placement) is None):
+            fair.append(node)
+    return filler.best(kind, fair)
