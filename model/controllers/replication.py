@@ -32,6 +32,7 @@ from model.kernel.spec.language import (
     implies,
     invariant,
     leads_to,
+    lemma,
     limit,
     mutant,
     require,
@@ -54,7 +55,7 @@ class Pod(Index, symmetric=True, short="p"):
 class Replication(Spec):
     """Pods of controllers, a lagging cache, and expectations."""
 
-    ceiling = constant(1, short="w")
+    ceiling = constant(1, short="w", least=0)
     server = constant(1)
     scopes = {"ci": {"Controller": 1, "Pod": 3}, "proof": {"Controller": 1, "Pod": 3}}
 
@@ -92,6 +93,15 @@ class Replication(Spec):
     @define
     def live(self, r: Controller) -> int:
         return count(self.stored[p] == "live" and self.maker[p] == r for p in Pod)
+
+    @define
+    def unseen(self, r: Controller) -> int:
+        return count(self.stored[p] == "live" and self.maker[p] == r and self.seen[p] == "absent"
+                     for p in Pod)
+
+    @define
+    def lost(self, r: Controller) -> int:
+        return count(self.limbo[p] and self.maker[p] == r for p in Pod)
 
     @action
     def learn(self, r: Controller, wish: Wish) -> None:
@@ -264,8 +274,8 @@ class Replication(Spec):
         return implies(not self.shaken, all(self.live(r) <= self.ceiling for r in Controller))
 
     @invariant
-    def a_lost_answer_explains_at_most_two_pods_too_many(self) -> bool:
-        return all(self.live(r) <= self.ceiling + 2 for r in Controller)
+    def a_lost_answer_explains_at_most_one_pod_too_many(self) -> bool:
+        return all(self.live(r) <= self.ceiling + 1 for r in Controller)
 
     @invariant
     def what_is_asked_is_awaited_or_came_meanwhile(self) -> bool:
@@ -275,6 +285,37 @@ class Replication(Spec):
     @invariant
     def only_pods_that_are_seen_are_doomed(self) -> bool:
         return all(implies(self.doomed[p], self.seen[p] in ("live", "finished")) for p in Pod)
+
+    @lemma
+    def what_may_come_unseen_is_awaited_but_for_a_lost_answer(self) -> bool:
+        return all(implies(self.synced, self.asked[r] + self.unseen(r) + self.lost(r)
+                           <= self.awaited[r] + (1 if self.shaken else 0)) for r in Controller)
+
+    @lemma
+    def what_lives_or_may_come_is_wished_but_for_a_lost_answer(self) -> bool:
+        return all(self.live(r) + self.asked[r] + self.lost(r)
+                   <= self.ceiling + (1 if self.shaken else 0) for r in Controller)
+
+    @lemma
+    def nothing_is_asked_before_the_caches_are_filled(self) -> bool:
+        return self.synced or all(self.asked[r] == 0 and self.awaited[r] == 0 for r in Controller)
+
+    @lemma
+    def one_answer_is_lost_at_most(self) -> bool:
+        return count(self.limbo[p] for p in Pod) <= (1 if self.shaken else 0)
+
+    @lemma
+    def the_cache_runs_behind_and_never_ahead(self) -> bool:
+        return all(implies(self.stored[p] == "live", self.seen[p] in ("absent", "live"))
+                   and implies(self.limbo[p], self.stored[p] == "absent"
+                               and self.seen[p] == "absent") for p in Pod)
+
+    @lemma
+    def a_pod_is_seen_as_that_of_its_maker(self) -> bool:
+        return all((self.seen[p] == "absent" or self.owner[p] == self.maker[p])
+                   and (self.owner[p] is None) == (self.seen[p] == "absent")
+                   and implies(self.stored[p] != "absent" or self.limbo[p],
+                               self.maker[p] is not None) for p in Pod)
 
     @step_rule
     def nobody_is_doomed_below_the_wish(self, after: Replication) -> bool:
