@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from model.kernel.engines.smt import Outcome, comparison, integer_operation
@@ -28,8 +29,8 @@ from model.kernel.spec import ir
 
 # Work that Z3 may spend on a question, by how many axioms are given (fewer first), and on a whole
 # spec. Counted in Z3's own units, some two million a second, so that every run ends alike.
-_WORK = (400_000, 1_200_000, 3_000_000)
-_WORK_ALL = 12_000_000
+_WORK = (400_000, 1_200_000, 3_000_000, 3_000_000)
+_WORK_ALL = 16_000_000
 
 
 class RefusedError(Exception):
@@ -465,25 +466,30 @@ class _Prover:
                     yield self._for_all((*arguments, a, b), z3.Implies(
                         z3.And(first == 1, second == 1, a != b), total >= 2))
                 if level > 1:
-                    yield from self._relations(counter, arguments, a, state)
+                    yield from self._relations(counter, arguments, a, state,
+                                               unions=level > 2)
 
     def _relations(self, counter: Counter, arguments: tuple[Any, ...], member: Any,
-                   state: State) -> Iterator[Any]:
-        """A count whose members all count in another is no larger."""
+                   state: State, unions: bool) -> Iterator[Any]:
+        """A count whose members all count in another, or (`unions`) in one of two others, is no larger than
+        that, or than the two together."""
         z3 = self.z3
         kinds = [each.type for each in counter.parameters]
+        mine = self.contribution(counter, member, arguments, state)
+        others = []
         for other in self.counters.values():
-            if other.number == counter.number or other.quantifier.kind in ("min", "max") \
-                    or other.quantifier.binders[0].type != counter.quantifier.binders[0].type:
-                continue
             wanted = [each.type for each in other.parameters]
-            if wanted not in (kinds, []):
-                continue
-            theirs = arguments if wanted else ()
-            less = z3.ForAll([member], self.contribution(counter, member, arguments, state)
-                             <= self.contribution(other, member, theirs, state))
+            if other.number != counter.number and other.quantifier.kind not in ("min", "max") \
+                    and other.quantifier.binders[0].type == counter.quantifier.binders[0].type \
+                    and wanted in (kinds, []):
+                theirs = arguments if wanted else ()
+                others.append((self.contribution(other, member, theirs, state),
+                               state.ghost(other, theirs)))
+        bounds = [(a[0] + b[0], a[1] + b[1]) for a, b in combinations(others, 2)] \
+            if unions else others
+        for share, total in bounds:
             yield self._for_all(arguments, z3.Implies(
-                less, state.ghost(counter, arguments) <= state.ghost(other, theirs)))
+                z3.ForAll([member], mine <= share), state.ghost(counter, arguments) <= total))
 
     def _for_all(self, constants: Sequence[Any], body: Any) -> Any:
         return self.z3.ForAll(list(constants), body) if constants else body
