@@ -324,6 +324,13 @@ def state_of(node: str, records: dict[str, PodRecord]) -> dict[str, FrozenMap[An
     }
 
 
+def _abstract(record: PodRecord | None) -> tuple[Any, ...]:
+    """What the spec sees of a pod."""
+    if record is None:
+        return ()
+    return record.uid, asked_of(record), shown_of(record), point_of(record), policy_of(record)
+
+
 _ORACLES: list[Oracle] = []
 
 
@@ -334,7 +341,9 @@ def _refines(step: Transition) -> str | None:
     node = step.action.actor.partition("/")[2]
     old: FrozenMap[str, PodRecord] = step.before.slots[step.mover].local.pods
     new: FrozenMap[str, PodRecord] = step.after.slots[step.mover].local.pods
-    changes = old.diff(new)
+    changes = [each for each in old.diff(new) if _abstract(each[1]) != _abstract(each[2])]
+    if not changes:
+        return None
     before = state_of(node, {key: was for key, was, _ in changes if was is not None})
     after = state_of(node, {key: now for key, _, now in changes if now is not None})
     labels: list[Label] = []
