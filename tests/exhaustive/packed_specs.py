@@ -23,6 +23,7 @@ from model.kernel.spec.language import (
 )
 
 Colour = Literal["red", "green", "blue"]
+Metal = Literal["red", "green", "blue", "gold"]
 Small = Annotated[int, Between(0, 3)]
 Wide = Annotated[int, Between(-500, 1500)]
 
@@ -43,7 +44,7 @@ class Aliases(Spec):
     """Two arguments of one set that may be the same member, and bulk updates beside them."""
 
     scopes = {"ci": {"Pod": 3}}
-    colour: Map[Pod, Colour] = each("red")
+    colour: Map[Pod, Metal] = each("red")
     weight: Map[Pod, Small] = each(0)
     marked: Map[Pod, bool] = each(False)
 
@@ -74,6 +75,25 @@ class Aliases(Spec):
             if self.colour[q] == "green":
                 self.weight[q] = 0
 
+    @action
+    def crown(self, p: Pod, q: Pod) -> None:
+        require(self.colour[p] == "red" and self.colour[q] == "red")
+        require(self.weight[p] == 0 and self.weight[q] == 0)
+        self.colour[p] = "gold"
+        self.weight[q] = 3
+
+    @action
+    def dip(self, p: Pod) -> None:
+        require(self.colour[p] == "gold" and not self.marked[p])
+        self.marked[p] = True
+        if all(self.weight[q] > 0 for q in Pod):
+            self.weight[p] = 1
+
+    @step_rule
+    def a_weight_falls_to_nothing_or_to_one(self, after: Aliases) -> bool:
+        return all(after.weight[q] >= self.weight[q] or after.weight[q] < 2
+                   for p in Pod for q in Pod if after.colour[p] != self.colour[q])
+
     @invariant
     def weights_are_small(self) -> bool:
         return all(self.weight[p] <= 3 for p in Pod)
@@ -103,6 +123,12 @@ class Ring(Spec):
         require(self.head > 0 or self.guarded == 0)
         require(self.entry[self.head - 1] == "blue")
         self.head -= 1
+
+    @action
+    def repaint(self, i: Slot) -> None:
+        require(self.head > i)
+        require(self.entry[self.head - 1] == "green")
+        self.entry[i] = "red"
 
     @action
     def measure(self) -> None:
@@ -205,12 +231,13 @@ class Broad(Spec):
 
 class Faulty(Spec):
     """Goes wrong in the way that `how` says: 1 leaves a domain, 2 breaks a step rule, 3 an
-    invariant, 4 writes at a member that is not there."""
+    invariant, 5 breaks a step rule at a member that is no argument of the action."""
 
     how = constant(0)
     scopes = {"ci": {"Pod": 2, "Node": 2}}
     level: Small = 0
     node: Map[Pod, Node | None] = each(None)
+    shaken: Map[Pod, bool] = each(False)
     up: Map[Node, bool] = each(True)
 
     @action
@@ -234,8 +261,16 @@ class Faulty(Spec):
         self.node[p] = n
 
     @action
+    def shake(self, p: Pod, n: Node) -> None:
+        require(self.how == 5 and self.level == 2 and self.node[p] is None)
+        self.node[p] = n
+        for q in Pod:
+            if q != p:
+                self.shaken[q] = True
+
+    @action
     def stop(self, p: Pod) -> None:
-        require(self.level == 3 and (self.how == 4 or self.node[p] is not None))
+        require(self.level == 3 and self.node[p] is not None)
         for n in Node:
             if self.node[p] == n:
                 self.up[n] = False
@@ -251,6 +286,11 @@ class Faulty(Spec):
     @step_rule
     def nobody_moves(self, after: Faulty) -> bool:
         return all(self.node[p] is None or self.node[p] == after.node[p] for p in Pod)
+
+    @step_rule
+    def only_who_settles_is_shaken(self, after: Faulty) -> bool:
+        return all(self.shaken[p] == after.shaken[p] or self.node[p] != after.node[p]
+                   for p in Pod)
 
     @step_rule
     def the_level_never_sinks(self, after: Faulty) -> bool:
