@@ -23,6 +23,8 @@ from reference_impl.apiserver.access.admission.attributes import CREATE, Attribu
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 MIRROR = "kubernetes.io/config.mirror"
 PROJECTED_SINCE = (1, 24)
+# Admission comes after defaulting: what it adds carries its defaults already.
+_DEFAULT_MODE = canonical_json({"defaultMode": 420})
 _PROJECTED = canonical_json({"projected": {"defaultMode": 420, "sources": [
     {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
     {"configMap": {"items": [{"key": "ca.crt", "path": "ca.crt"}], "name": "kube-root-ca.crt"}},
@@ -66,7 +68,7 @@ def _with_credential(spec: PodSpec, account: Any, attributes: Attributes) -> Pod
         secrets = [each.name for each in account.secrets or ()]
         if not secrets:
             return spec
-        volume = Volume(secrets[0], SecretVolumeSource(secrets[0]))
+        volume = Volume(secrets[0], SecretVolumeSource(secrets[0], _DEFAULT_MODE))
     mount = VolumeMount(volume.name, True, MOUNT_PATH)
     containers = _mounted(spec.containers, mount)
     init_containers = _mounted(spec.init_containers, mount)
