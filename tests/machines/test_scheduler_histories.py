@@ -27,7 +27,7 @@ def test_each_seeded_bug_of_the_scheduler_is_caught(mutant: Mutant) -> None:
     every = 1 if wanted[0].kind == "leads_to" else 1000
     with mutant.installed():
         # A short history: five minutes after the loss a pod is tried again anyhow.
-        script, steps = (LATE_NODE, 70) if mutant.scenario == "late-node" else (SCRIPT, 300)
+        script, steps = (LATE_NODE, 70) if mutant.scenario == "room-freed-late" else (SCRIPT, 300)
         found = explore(scheduling(mutant.faults, script), wanted, histories=400, steps=steps,
                         converge_every=every)
     assert [each.property for each in found.violations][:1] == [mutant.caught_by]
