@@ -107,24 +107,28 @@ class Registry(Spec):
     # What its transaction does to the object.
 
     @action
-    def create(self, o: Object, keeps: bool) -> None:
-        require(self.version[o] == 0)
-        limit(self.revision < self.newest and self.standing_on(o, 0))
-        self.revision += 1
-        self.version[o] = self.revision + 1
+    def create(self, o: Object, at: Revision, keeps: bool) -> None:
+        """`at`: the revision of the store after the transaction."""
+        require(self.version[o] == 0 and at > 0)
+        limit(at == self.revision + 1 and self.standing_on(o, 0))
+        if self.server == 1:
+            self.revision = at
+        self.version[o] = at
         self.held[o] = keeps
         self.leaving[o] = False
 
     @action
-    def replace(self, o: Object, seen: Revision, keeps: bool, goes: bool, waits: bool) -> None:
-        """`keeps`: finalizers are left. `goes`: it is being deleted; then it must wait for them, or
-        for its grace period (`waits`), else it would have been removed. Deletion is never undone."""
-        require(self.stored(o) and seen == self.version[o])
+    def replace(self, o: Object, seen: Revision, at: Revision, keeps: bool, goes: bool,
+                waits: bool) -> None:
+        """`keeps`: finalizers are left. `goes`: it is being deleted; then it must wait for them or
+        for its grace period (`waits`), or it would have been removed. It stays so for ever."""
+        require(self.stored(o) and seen == self.version[o] and at > seen)
         require(implies(self.leaving[o], goes))
         require(implies(goes, keeps or waits))
-        limit(self.revision < self.newest and self.standing_on(o, seen))
-        self.revision += 1
-        self.version[o] = self.revision + 1
+        limit(at == self.revision + 1 and self.standing_on(o, seen))
+        if self.server == 1:
+            self.revision = at
+        self.version[o] = at
         self.held[o] = keeps
         self.leaving[o] = goes
         self.lost = self.lost or seen != self.version[o]
@@ -253,13 +257,13 @@ class Registry(Spec):
             self.has_holder(a) for a in Place)
 
     @mutant(replaces="replace", breaks="no_write_was_lost")
-    def replace_whatever_is_there(self, o: Object, seen: Revision, keeps: bool, goes: bool,
-                                  waits: bool) -> None:
+    def replace_whatever_is_there(self, o: Object, seen: Revision, at: Revision, keeps: bool,
+                                  goes: bool, waits: bool) -> None:
         require(self.stored(o))
         require(implies(self.leaving[o], goes) and implies(goes, keeps or waits))
-        limit(self.revision < self.newest and self.standing_on(o, seen))
-        self.revision += 1
-        self.version[o] = self.revision + 1
+        limit(at == self.revision + 1 and self.standing_on(o, seen))
+        self.revision = at
+        self.version[o] = at
         self.held[o] = keeps
         self.leaving[o] = goes
         self.lost = self.lost or seen != self.version[o]

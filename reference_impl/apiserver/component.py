@@ -56,7 +56,7 @@ from reference_impl.apiserver.state import (
 
 CACHE = "cache"
 TOO_LARGE_WAIT_MS = 3_000
-BOOKMARK_EVERY_MS = 60_000
+BOOKMARK_EVERY_MS = 300_000
 BOOKMARKS = "idle:bookmarks"
 REPAIR = "idle:repair"
 REPAIR_EVERY_MS = 180_000
