@@ -23,7 +23,7 @@ from model.kernel.spec.language import (
 )
 
 Colour = Literal["red", "green", "blue"]
-Metal = Literal["red", "green", "blue", "gold"]
+Metal = Literal["red", "gold"]
 Small = Annotated[int, Between(0, 3)]
 Wide = Annotated[int, Between(-500, 1500)]
 
@@ -44,7 +44,7 @@ class Aliases(Spec):
     """Two arguments of one set that may be the same member, and bulk updates beside them."""
 
     scopes = {"ci": {"Pod": 3}}
-    colour: Map[Pod, Metal] = each("red")
+    colour: Map[Pod, Colour] = each("red")
     weight: Map[Pod, Small] = each(0)
     marked: Map[Pod, bool] = each(False)
 
@@ -75,6 +75,28 @@ class Aliases(Spec):
             if self.colour[q] == "green":
                 self.weight[q] = 0
 
+    @step_rule
+    def a_weight_falls_to_nothing_or_to_one(self, after: Aliases) -> bool:
+        return all(after.weight[q] >= self.weight[q] or after.weight[q] < 2
+                   for p in Pod for q in Pod if after.colour[p] != self.colour[q])
+
+    @invariant
+    def weights_are_small(self) -> bool:
+        return all(self.weight[p] <= 3 for p in Pod)
+
+    @witness
+    def all_are_marked(self) -> bool:
+        return all(self.marked[p] for p in Pod)
+
+
+class Crowns(Spec):
+    """Records that come up only by two updates at once, and only where an update is left out."""
+
+    scopes = {"ci": {"Pod": 3}}
+    colour: Map[Pod, Metal] = each("red")
+    weight: Map[Pod, Small] = each(0)
+    marked: Map[Pod, bool] = each(False)
+
     @action
     def crown(self, p: Pod, q: Pod) -> None:
         require(self.colour[p] == "red" and self.colour[q] == "red")
@@ -89,18 +111,9 @@ class Aliases(Spec):
         if all(self.weight[q] > 0 for q in Pod):
             self.weight[p] = 1
 
-    @step_rule
-    def a_weight_falls_to_nothing_or_to_one(self, after: Aliases) -> bool:
-        return all(after.weight[q] >= self.weight[q] or after.weight[q] < 2
-                   for p in Pod for q in Pod if after.colour[p] != self.colour[q])
-
     @invariant
-    def weights_are_small(self) -> bool:
-        return all(self.weight[p] <= 3 for p in Pod)
-
-    @witness
-    def all_are_marked(self) -> bool:
-        return all(self.marked[p] for p in Pod)
+    def the_marked_are_golden(self) -> bool:
+        return all(self.colour[p] == "gold" for p in Pod if self.marked[p])
 
 
 class Ring(Spec):

@@ -27,7 +27,7 @@ from model.kernel.spec import interpret, ir
 from model.kernel.spec.ground import GroundState, ground
 
 ENGINES: tuple[packed.EngineName, ...] = ("native", "numpy")
-CORNERS = ("Aliases", "Ring", "Election", "Peers", "Broad", "Faulty")
+CORNERS = ("Aliases", "Crowns", "Ring", "Election", "Peers", "Broad", "Faulty")
 
 
 def module_of(name: str) -> ir.Module:
@@ -283,7 +283,7 @@ def printed(module: ir.Module, scope: ir.Scope, *, symmetry: bool) -> codegen.Pr
 
 
 @pytest.mark.parametrize("symmetry", [False, True])
-@pytest.mark.parametrize("name", ["Aliases", "Election", "Ring", "Peers"])
+@pytest.mark.parametrize("name", ["Aliases", "Crowns", "Election", "Ring", "Peers"])
 def test_the_printed_source_is_plain_python(name: str, symmetry: bool) -> None:
     """Run without any compiler, it finds what LLVM's code finds."""
     import numpy as np
