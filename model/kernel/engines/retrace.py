@@ -67,8 +67,9 @@ def retrace(layout: Layout, path: Sequence[Words], failure: Failure, *,
     for target in path[1:]:
         edges: list[tuple[GroundState, int, GroundState]] = []
         program.level([state], {}, [], edges)
-        instance, state = next((instance, after) for _, instance, after in edges
-                               if represented(after) == target)
+        steps = [(each, after) for _, each, after in edges if represented(after) == target]
+        assert steps, "the interpreter does not make a step that the packed search made"
+        instance, state = steps[0]
         taken.append(instance)
         states.append(state)
     name, line = failure.name, failure.line
