@@ -10,6 +10,7 @@ from typing import Any
 
 from model.api.conditions import find
 from model.api.requests import delete
+from model.kernel.component import Io
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, each, leads_to, sometimes
 from model.kernel.spec.oracle import Label, Oracle
@@ -18,6 +19,8 @@ from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import CRASHED, UP, World
 from model.kubelet import SPEC
 from reference_impl.kubelet.component import Kubelet
+from reference_impl.kubelet.node import Machine
+from reference_impl.kubelet.runtime import survived
 from reference_impl.kubelet.state import (
     BACKOFF,
     DEADLINE,
@@ -34,6 +37,7 @@ from reference_impl.kubelet.state import (
     PodRecord,
 )
 from reference_impl.kubelet.status import phase_of, status_of
+from reference_impl.lib.informer import Reflector
 
 PODS = Part("kubelet/*", "pods")
 FLIGHT = Part("kubelet/*", "flight")
@@ -409,6 +413,24 @@ def _finished_when_asked(self: Kubelet, record: PodRecord) -> bool:
     return record.ending == DELETED
 
 
+def _watches_every_pod(self: Kubelet, machine: Machine, tells: bool = True,
+                       metrics_ms: int = 0) -> None:
+    _construct(self, machine, tells, metrics_ms)
+    self.pods = Reflector("pods")
+
+
+def _trusts_its_last_status(record: PodRecord) -> PodRecord:
+    return survived(record)._replace(status=record.status)
+
+
+def _forgets_who_waits(self: Kubelet, local: Local, record: PodRecord, io: Io) -> Local:
+    blind = local.informer._replace(store=local.informer.store.drop(record.key))
+    after = _forget(self, local._replace(informer=blind), record, io)
+    return after._replace(informer=local.informer)
+
+
+_construct = Kubelet.__init__
+_forget = Kubelet._forget
 _COMPONENT = "reference_impl.kubelet.component"
 
 PROPERTIES = (
@@ -454,4 +476,16 @@ MUTANTS = (
     Mutant("kubelet-deletes-before-killed", "kubelet-failed-before-killed",
            "a_kubelet_deletes_only_the_pod_that_it_has_seen_end",
            ((f"{_COMPONENT}:Kubelet._may_finish", _finished_when_asked),), "containers"),
+    Mutant("kubelet-takes-the-pods-of-others",
+           "every kubelet watches all pods and takes up those of other machines",
+           "a_pod_runs_on_one_machine",
+           ((f"{_COMPONENT}:Kubelet.__init__", _watches_every_pod),), "containers"),
+    Mutant("kubelet-status-lost-in-a-restart",
+           "a status that waited to be written when the kubelet crashed is never written",
+           "what_the_api_shows_is_what_runs",
+           (("reference_impl.kubelet.runtime:survived", _trusts_its_last_status),), "containers",
+           "crash"),
+    Mutant("kubelet-static-pod-recreate-stuck", "kubelet-static-pod-recreate-stuck",
+           "a_bound_pod_is_taken_up_by_its_machine",
+           ((f"{_COMPONENT}:Kubelet._forget", _forgets_who_waits),), "containers"),
 )

@@ -103,14 +103,14 @@ class Found(NamedTuple):
 
 def explore(system: System, properties: tuple[Property, ...], *, histories: int,
             steps: int = 200, converge_every: int = 10) -> Found:
-    """Random histories, each `converge_every`-th continued until it is quiet."""
+    """Random histories, each `converge_every`-th (0: none) continued until it is quiet."""
     checker = Checker(system, properties)
     start = system.init()
     for seed in range(histories):
         outcome = run(system, RandomDriver(seed, input_rate=40), start, steps=steps,
                       checker=checker, full_every=100)
         violations = outcome.violations
-        if not violations and seed % converge_every == 0:
+        if not violations and converge_every and seed % converge_every == 0:
             violations = converge(system, outcome.world, checker, steps=20_000).violations
         if violations:
             return Found(violations, seed + 1, frozenset(checker.seen))
