@@ -20,7 +20,7 @@ from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import CRASHED, UP, World
 from model.kube_proxy import SPEC
 from reference_impl.kube_proxy.component import NO_END, Flow, KubeProxy, Local
-from reference_impl.kube_proxy.rules import Rules, packet_walk
+from reference_impl.kube_proxy.rules import Ends, Rules, followed, packet_walk
 
 RULES = Part("kube-proxy/*", "rules")
 SHOWN = Part("apiserver", "cache")
@@ -328,6 +328,21 @@ def _flows_with_an_end_only(self: KubeProxy, local: Local) -> FrozenMap[str, Flo
     return flows
 
 
+def _ends_only_come(chains: FrozenMap[str, Ends], key: str, old: Endpoints | None,
+                    new: Endpoints | None) -> FrozenMap[str, Ends]:
+    grown = followed(chains, key, old, new)
+    for chain in grown:
+        for end in chains.get(chain, EMPTY):
+            grown = grown.set(chain, grown[chain].set(end, 1))
+    return grown
+
+
+def _writes_what_is_there(self: KubeProxy, local: Local, keys: tuple[str, ...]) -> Local:
+    return _write(self, local, tuple(key for key in keys if key in local.services.store))
+
+
+_write = KubeProxy._write
+
 PROPERTIES = (
     after_a_write_every_tracked_flow_leads_to_a_current_end,
     a_service_routes_to_exactly_the_ready_pods_that_it_selects,
@@ -349,4 +364,12 @@ MUTANTS = (
     Mutant("proxy-udp-conntrack-zero-transition", "proxy-udp-conntrack-zero-transition",
            "after_a_write_every_tracked_flow_leads_to_a_current_end",
            ((f"{_PROXY}._kept_flows", _flows_with_an_end_only),), "proxied-services"),
+    Mutant("proxy-keeps-ends-that-have-gone", "an end stays in its chain after its pod has gone",
+           "a_service_routes_to_exactly_the_ready_pods_that_it_selects",
+           (("reference_impl.kube_proxy.component:followed", _ends_only_come),),
+           "proxied-services"),
+    Mutant("proxy-keeps-rules-of-deleted-services",
+           "a partial write leaves out services that are no longer there",
+           "no_rule_outlives_its_service",
+           ((f"{_PROXY}._write", _writes_what_is_there),), "proxied-services"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from node_agents import RESTARTS_SCRIPT, explore, kubelets, proxies
 
+from kubeproof.mutation import hunt
 from model.kernel.mutant import Mutant
 from model.kernel.property import Property
 from properties import kube_proxy, kubelet
@@ -55,10 +56,22 @@ def test_each_seeded_bug_of_the_figures_is_caught(mutant: Mutant) -> None:
     assert [each.property for each in found.violations][:1] == [mutant.caught_by]
 
 
-@pytest.mark.parametrize("mutant", kube_proxy.MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize(
+    "mutant", [each for each in kube_proxy.MUTANTS if each.caught_by != _NEEDS_PODS],
+    ids=lambda mutant: mutant.name)
 def test_each_seeded_bug_of_the_proxy_is_caught(mutant: Mutant) -> None:
     """The property that must catch it does, alone, and holds without it."""
+    properties = _named(PROXY, mutant.caught_by)
+    every = 1 if properties[0].kind == "leads_to" else 0
     with mutant.installed():
-        found = explore(proxies(mutant.faults), _named(PROXY, mutant.caught_by), histories=400,
-                        converge_every=0)
+        found = explore(proxies(mutant.faults), properties, histories=400, converge_every=every)
     assert [each.property for each in found.violations][:1] == [mutant.caught_by]
+
+
+@pytest.mark.parametrize(
+    "mutant", [each for each in kube_proxy.MUTANTS if each.caught_by == _NEEDS_PODS],
+    ids=lambda mutant: mutant.name)
+def test_each_seeded_bug_that_needs_pods_is_caught_in_a_whole_cluster(mutant: Mutant) -> None:
+    """In the scenario that the mutant names, with every component."""
+    found = hunt(mutant, histories=40, steps=120, shrunk=False)
+    assert (found.found, found.property) == (True, mutant.caught_by)
