@@ -1,4 +1,4 @@
-"""What the client promises, an oracle for its tables, and the bugs that must be caught.
+"""What the client promises, how its steps map to its spec, an oracle for its tables, seeded bugs.
 
 Table printing is a pure function and has no spec; `wrong_cells` below reads a printed table back
 and judges each cell by the meaning of its column, written from the documents and not from the
@@ -13,11 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from model.api.objects import milliseconds
-from model.api.requests import ObjectList, Reply
+from model.api.requests import ObjectList, Reply, Request
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, always, leads_to, sometimes
+from model.kernel.spec.oracle import Label, Oracle
 from model.kernel.system import Transition
+from model.kernel.values import FrozenMap
 from model.kernel.world import UP, World
+from model.kubectl import SPEC
 from properties.reading import KV, stored
 from reference_impl.kubectl.component import Local
 from reference_impl.kubectl.plans import Op
@@ -221,6 +224,70 @@ def a_delete_ends_once_its_object_is_gone(world: World) -> str | None:
             "long gone")
 
 
+# ---- refinement ----------------------------------------------------------------------------------
+
+
+def waits_of(local: Local) -> dict[str, Request]:
+    """The uids that the command in progress waits for, with the read that looks for each."""
+    plan = local.session.plan if local.session is not None else ()
+    return {op.note: op.request for op in plan if op.then == "gone"}
+
+
+def state_of(world: World) -> dict[str, Any]:
+    """The state of the spec, as far as the client's own things go."""
+    local: Local = world["kubectl"]
+    waits = waits_of(local)
+    life = {uid: _bears(world, request.resource, request.namespace, request.name, uid)
+            for uid, request in waits.items()}
+    for gone in local.gone:
+        life[gone.uid] = _bears(world, gone.resource, gone.key.namespace, gone.key.name, gone.uid)
+    return {"life": FrozenMap((uid, "there" if alive else "gone") for uid, alive in life.items()),
+            "waits": FrozenMap((uid, True) for uid in waits),
+            "told": FrozenMap((gone.uid, True) for gone in local.gone),
+            "busy": local.session is not None}
+
+
+def _refines(step: Transition) -> str | None:
+    before: Local = step.before.slots[step.mover].local
+    after: Local = step.after.slots[step.mover].local
+    old, new = state_of(step.before), state_of(step.after)
+    # Both states speak of the same things: what only one of them knows was there before.
+    for uid in {**dict(old["life"].items()), **dict(new["life"].items())}:
+        life = new["life"].get(uid, old["life"].get(uid, ""))
+        old["life"], new["life"] = old["life"].set(uid, life), new["life"].set(uid, life)
+        for name in ("waits", "told"):
+            old[name] = old[name].set(uid, old[name].get(uid, False))
+            new[name] = new[name].set(uid, new[name].get(uid, False))
+    if not _ORACLES:
+        _ORACLES.append(Oracle(SPEC.module()))
+    return _ORACLES[0].check(old, labels_of(step.action.verb, before, after), new)
+
+
+_ORACLES: list[Oracle] = []
+
+
+def labels_of(verb: str, before: Local, after: Local) -> tuple[Label, ...]:
+    """What the client did, in the words of the spec."""
+    labels = [] if before.session is not None or (after.runs == before.runs and \
+        after.session is None) else [Label("begin", ())]
+    was, now = waits_of(before), waits_of(after)
+    ended = after.runs > before.runs
+    labels.extend(Label("delete", (uid,)) for uid in now if uid not in was)
+    if ended and verb in ("interrupt", "restart"):
+        return (*labels, Label("break_off", ()))
+    told = {gone.uid for gone in after.gone}
+    labels.extend(Label("see_it_gone" if uid in told else "give_up", (uid,))
+                  for uid in was if uid not in now)
+    if ended:
+        labels.append(Label("finish", ()))
+    return tuple(labels)
+
+
+every_step_of_the_client_is_one_of_its_spec = Property(
+    "every_step_of_the_client_is_one_of_its_spec", "refines", _refines, (SESSION, GONE),
+    "what is proved of the spec then holds of the client")
+
+
 @sometimes(reads=(LAST,), why="without a table nothing above was tested")
 def a_table_has_been_printed(world: World) -> bool:
     if "kubectl" not in world:
@@ -251,6 +318,6 @@ def _all_ready(pod: Any) -> PodCells:
     return cells._replace(ready=cells.total)
 
 
-PROPERTIES = (every_table_says_what_its_objects_say,
+PROPERTIES = (every_step_of_the_client_is_one_of_its_spec, every_table_says_what_its_objects_say,
               a_delete_that_waited_has_seen_the_end_of_its_object,
               a_delete_ends_once_its_object_is_gone, a_table_has_been_printed)

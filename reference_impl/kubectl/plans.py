@@ -434,7 +434,8 @@ def _deleted(session: Session, op: Op, body: Any) -> Session:
         said = text.deleted(request.resource, request.name, word, session.release)
     session = session.said(said)
     uid = body.uid if isinstance(body, Status) else body.metadata.uid or ""
-    if not command.wait or session.release < GC_RELEASE or command.grace_period == 0:
+    known = any(each.then == "gone" and each.note == uid for each in session.plan)
+    if not command.wait or known or session.release < GC_RELEASE or command.grace_period == 0:
         return session.after()
     return session.later(Op(requests.get(request.resource, request.namespace, request.name),
                             "gone", uid))
