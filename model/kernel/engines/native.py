@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -384,24 +384,26 @@ def compile_source(source: str, elements: Mapping[str, int]) -> SimpleNamespace:
     engine.finalize_object()
     trees = {node.name: node for node in ast.parse(source).body
              if isinstance(node, ast.FunctionDef)}
-    found = {name: _callable(engine, trees[name], elements)
+    found = {name: _Callable(engine, trees[name], elements)
              for name in ("search", "refill") if name in trees}
-    return SimpleNamespace(engine=engine, **found)
+    return SimpleNamespace(**found)
 
 
-def _callable(engine: Any, tree: ast.FunctionDef,
-              elements: Mapping[str, int]) -> Callable[..., None]:
-    names = [argument.arg for argument in tree.args.args]
-    types: list[Any] = [ctypes.c_void_p if name in elements else ctypes.c_int64 for name in names]
-    if "seen" in names:
-        types.append(ctypes.c_int64)
-    function = ctypes.CFUNCTYPE(None, *types)(engine.get_function_address(tree.name))
+class _Callable:
+    """A compiled function; it keeps the engine, which owns its code."""
 
-    def call(*arguments: Any) -> None:
-        given = [each.ctypes.data if name in elements else int(each)
-                 for name, each in zip(names, arguments, strict=True)]
-        if "seen" in names:
-            given.append(len(arguments[names.index("seen")]))
-        function(*given)
+    def __init__(self, engine: Any, tree: ast.FunctionDef, elements: Mapping[str, int]) -> None:
+        self.engine, self.elements = engine, elements
+        self.names = [argument.arg for argument in tree.args.args]
+        types: list[Any] = [ctypes.c_void_p if name in elements else ctypes.c_int64
+                            for name in self.names]
+        if "seen" in self.names:
+            types.append(ctypes.c_int64)
+        self.function = ctypes.CFUNCTYPE(None, *types)(engine.get_function_address(tree.name))
 
-    return call
+    def __call__(self, *arguments: Any) -> None:
+        given = [each.ctypes.data if name in self.elements else int(each)
+                 for name, each in zip(self.names, arguments, strict=True)]
+        if "seen" in self.names:
+            given.append(len(arguments[self.names.index("seen")]))
+        self.function(*given)
