@@ -27,11 +27,13 @@ def effort_seconds(age: int) -> int:
     return sum(1 if second % 60 < 40 else 3 for second in range(age))
 
 
-def figures_at(load: cadvisor.Profile, age: int) -> tuple[int, int, int]:
-    """Processor nanoseconds, memory and received bytes `age` whole seconds after the start."""
+def figures_at(load: cadvisor.Profile, age: int) -> tuple[int, int, int, int]:
+    """Processor nanoseconds, memory, file system and received bytes `age` whole seconds after the
+    start."""
     growth = min(age, 120) / 120
     return (load.cpu_milli * 1_000_000 * effort_seconds(age),
             int(load.memory_bytes * (1 + growth / 2)),
+            load.log_bytes_ms * 1000 * age % (16 * 1024 * 1024),
             load.received_bytes_ms * 1000 * effort_seconds(age))
 
 

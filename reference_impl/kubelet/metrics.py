@@ -11,12 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 from model.api.metadata import Metadata
-from model.api.objects import ContainerMetrics, NodeMetrics, PodMetrics, timestamp
+from model.api.objects import (
+    ContainerMetrics,
+    NodeMetrics,
+    PodMetrics,
+    canonical_json,
+    timestamp,
+)
 from model.api.requests import Reply, create, delete, update
 from model.kernel.component import Io
 from model.kernel.values import FrozenMap
 from reference_impl.kubelet import cadvisor
-from reference_impl.kubelet.node import Machine
+from reference_impl.kubelet.node import Machine, image_bytes
 from reference_impl.kubelet.runtime import containers_of
 from reference_impl.kubelet.state import Local, PodRecord
 from reference_impl.lib.informer import split_key
@@ -99,28 +105,40 @@ def figures(record: PodRecord, now: int) -> tuple[tuple[str, cadvisor.Sample], .
 def _pod_metrics(samples: FrozenMap[str, cadvisor.Sample], record: PodRecord,
                  now: int) -> tuple[PodMetrics, FrozenMap[str, cadvisor.Sample]]:
     listed = []
-    for name, sample in figures(record, now):
+    found = figures(record, now)
+    for name, sample in found:
         place = f"{record.uid}/{name}"
         cpu = cadvisor.rate_milli(samples.get(place), sample)
         samples = samples.set(place, sample)
-        listed.append(ContainerMetrics(name, _usage(cpu, sample.memory_bytes)))
+        listed.append(ContainerMetrics(name, _usage(cpu, sample.memory_bytes,
+                                                    sample.filesystem_bytes)))
     namespace, name = split_key(record.key)
     metadata = Metadata(name=name, namespace=namespace, labels=record.pod.metadata.labels)
     return PodMetrics(metadata=metadata, timestamp=timestamp(now), window="1m0s",
-                      containers=tuple(listed)), samples
+                      containers=tuple(listed), rest=_network(tuple(s for _, s in found))), samples
 
 
 def _node_metrics(local: Local, machine: Machine, now: int) -> NodeMetrics:
-    """The sum of all containers since each one's start, and what the system itself uses."""
-    cpu, memory = cadvisor.SYSTEM_CPU_MILLI, cadvisor.SYSTEM_MEMORY_BYTES
+    """The sum over all containers, and what the system itself uses."""
+    cpu, every = cadvisor.SYSTEM_CPU_MILLI, []
     for record in local.pods.values():
         for name, sample in figures(record, now):
-            last = local.metrics.samples.get(f"{record.uid}/{name}")
-            cpu += cadvisor.rate_milli(last, sample)
-            memory += sample.memory_bytes
+            cpu += cadvisor.rate_milli(local.metrics.samples.get(f"{record.uid}/{name}"), sample)
+            every.append(sample)
+    memory = cadvisor.SYSTEM_MEMORY_BYTES + sum(each.memory_bytes for each in every)
+    images = sum(image_bytes(image) for image in local.images)
+    disk = images + sum(each.filesystem_bytes for each in every)
     return NodeMetrics(metadata=Metadata(name=machine.name), timestamp=timestamp(now),
-                       window="1m0s", usage=_usage(cpu, memory))
+                       window="1m0s", usage=_usage(cpu, memory, disk), rest=_network(tuple(every)))
 
 
-def _usage(cpu_milli: int, memory_bytes: int) -> tuple[tuple[str, str], ...]:
-    return (("cpu", f"{cpu_milli}m"), ("memory", f"{memory_bytes // 1024}Ki"))
+def _usage(cpu_milli: int, memory_bytes: int, disk_bytes: int) -> tuple[tuple[str, str], ...]:
+    return (("cpu", f"{cpu_milli}m"), ("ephemeral-storage", f"{disk_bytes // 1024}Ki"),
+            ("memory", f"{memory_bytes // 1024}Ki"))
+
+
+def _network(samples: tuple[cadvisor.Sample, ...]) -> bytes:
+    """The network counters, which the API type has no field for."""
+    return canonical_json({"network": {
+        "receivedBytes": sum(each.received_bytes for each in samples),
+        "sentBytes": sum(each.sent_bytes for each in samples)}})

@@ -12,7 +12,8 @@ from node_agents import TWO_NODES, ask, erase, kubelets, put, put_document, shor
 from tiny_apiserver import pod_json
 
 from model.api.conditions import find
-from model.api.objects import from_json
+from model.api.objects import from_json, rest_fields, thaw
+from model.api.quantities import milli
 from model.kernel.action import Action
 from model.kernel.system import ADVANCE, System
 from model.kernel.world import World
@@ -290,7 +291,6 @@ def test_the_status_of_others_is_kept() -> None:
 
 
 def _status_document(pod: Any, conditions: Any) -> str:
-    from model.api.objects import thaw
     return json.dumps(thaw(pod._replace(status=pod.status._replace(conditions=conditions))))
 
 
@@ -317,12 +317,13 @@ def test_each_machine_has_a_network_of_its_own() -> None:
     assert [each.pod_network for each in machines(TWO_NODES)] == ["10.244.0", "10.244.1"]
 
 
-@given(st.text("abc:/", max_size=6), st.integers(0, 600), st.integers(0, 10**6))
+@given(st.text("abc:/", max_size=6), st.integers(0, 9000), st.integers(0, 10**6))
 def test_the_load_is_what_its_description_says(image: str, age: int, start: int) -> None:
     """Against an oracle that adds up second by second."""
     load = cadvisor.profile(image, "c")
     found = cadvisor.sample(load, 0, start, start + 1000 * age)
-    assert (found.cpu_nanos, found.memory_bytes, found.received_bytes) == figures_at(load, age)
+    assert (found.cpu_nanos, found.memory_bytes, found.filesystem_bytes,
+            found.received_bytes) == figures_at(load, age)
 
 
 @given(st.integers(0, 200), st.integers(1, 200))
@@ -335,3 +336,20 @@ def test_counters_never_fall_and_rates_stay_in_the_profile(first: int, more: int
     assert load.cpu_milli <= cadvisor.rate_milli(old, new) <= 3 * load.cpu_milli
     other = new._replace(instance=1, started_ms=5)
     assert cadvisor.rate_milli(old, other) >= 0
+
+
+def test_published_figures_are_those_of_what_runs() -> None:
+    """One entry a container, the node's use is more than its pods', and it goes with the pod."""
+    story = Story(put("web", images=("a:1", "b:1")))
+    story.later(20)
+    cache = story.world["apiserver"].cache
+    pod = cache["pods.metrics.k8s.io"]["default/web"]
+    node = cache["nodes.metrics.k8s.io"]["node-1"]
+    assert [each.name for each in pod.containers] == ["c0", "c1"]
+    used = sum(milli(dict(each.usage)["cpu"]) for each in pod.containers)
+    assert 0 < used < milli(dict(node.usage)["cpu"])
+    assert [name for name, _ in node.usage] == ["cpu", "ephemeral-storage", "memory"]
+    assert rest_fields(pod)["network"]["receivedBytes"] > 0
+    story.tell(ask("web"))
+    story.later(20)
+    assert "default/web" not in story.world["apiserver"].cache["pods.metrics.k8s.io"]
