@@ -21,8 +21,9 @@ from model.kernel.world import World
 class Part(NamedTuple):
     """What a property reads: the attribute `path` of the local state of `component`.
 
-    A component that ends in `/*` means all of that family ("kubelet/*"). An empty path is the
-    whole local state. Names without a component in the system read nothing.
+    A component that ends in `/*` means all of that family ("kubelet/*"), which may be empty. An
+    empty path is the whole local state. A property that reads a component which a system does not
+    have says nothing about that system, and is left out.
     """
 
     component: str
@@ -111,7 +112,10 @@ class Checker:
 
     def __init__(self, system: System, properties: Iterable[Property]) -> None:
         self.system = system
-        self.properties = tuple(properties)
+        self.properties = tuple(
+            prop for prop in properties if all(
+                part.component.endswith("/*") or part.component in system.names
+                for part in prop.reads))
         self.goals = tuple(p for p in self.properties if p.kind == "leads_to")
         self.seen: set[str] = set()
         self._jobs: dict[int, _SlotJobs] = {}
