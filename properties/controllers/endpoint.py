@@ -254,10 +254,11 @@ HOME = "reference_impl.controllers.endpoint"
 MUTANTS = (
     Mutant("endpoints-missing-after-service-recreate", "endpoints-missing-after-service-recreate",
            "a_service_lists_exactly_its_ready_pods",
-           ((f"{HOME}:Endpoint.keys_for", endpoints_are_not_watched),)),
+           ((f"{HOME}:Endpoint.keys_for", endpoints_are_not_watched),),
+           scenario="service-recreated"),
     Mutant("endpoints-keep-terminal-pod-ip", "endpoints-keep-terminal-pod-ip",
            "the_controller_drafts_what_it_sees",
-           ((f"{HOME}:should_be_in_endpoints", finished_pods_stay),)),
+           ((f"{HOME}:should_be_in_endpoints", finished_pods_stay),), scenario="finished-pod"),
     Mutant("endpoints-keep-terminating-pod",
            "a pod that is being deleted stays in the Endpoints until it is gone",
            "the_controller_drafts_what_it_sees",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from model.api.conditions import find
 from model.api.metadata import controller_of
 from model.api.requests import Reply
 from model.api.selectors import selects
@@ -22,7 +21,7 @@ from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
-from properties.reading import KV, is_live, objects, title
+from properties.reading import KV, is_live, objects, stored, title
 from reference_impl.controllers.replication import PODS, RCS, Replication, State
 from reference_impl.lib import work_queue
 from reference_impl.lib.expectations import Expectations
@@ -72,15 +71,38 @@ def no_pod_is_asked_for_while_enough_are_known(before: World, action: Action,
             f"{new.missing} more are asked for")
 
 
+def may_be_refused(world: World, namespace: str) -> bool:
+    """Whether a quota, limits or the end of the namespace may refuse what is wished."""
+    home = stored(world, "namespaces", "", namespace)
+    return (home is None or home.metadata.deletion_timestamp is not None
+            or any(each.metadata.namespace == namespace
+                   for plural in ("resourcequotas", "limitranges")
+                   for each in objects(world, plural)))
+
+
+@step_rule(reads=(Part(NAME, "work"),),
+           why="an owner that is being deleted must not take pods back")
+def only_an_owner_that_stays_adopts(before: World, action: Action, after: World) -> str | None:
+    """Orphans are adopted only after a live look at an owner that is not being deleted."""
+    old, new = before[NAME].work, after[NAME].work
+    if old is None or old.at != "look" or new is None or new.at != "claim":
+        return None
+    slot = before.slots[before.names[NAME]]
+    reply = slot.inbox[("apiserver", "work")][0]
+    if reply.code < 400 and reply.body.metadata.deletion_timestamp is None:
+        return None
+    return f"{title(old.rc)} is being deleted and adopts {title(new.left[0])}"
+
+
 @leads_to(within_ms=CONVERGES_MS, reads=(KV,), why="this is what the user asked for")
 def replica_counts_converge_to_the_wish(world: World) -> str | None:
     """Each controller has as many live pods as it wishes, and its status says so."""
     for rc in objects(world, "replicationcontrollers"):
         if rc.metadata.deletion_timestamp is not None:
             continue
+        if may_be_refused(world, rc.metadata.namespace):
+            continue
         status = rc.status
-        if status is not None and find(status.conditions, "ReplicaFailure") is not None:
-            continue  # a quota or a namespace that ends refuses what is wished
         wish = rc.spec.replicas or 0
         live = len(owned_live(world, rc.metadata.uid or ""))
         told = None if status is None else status.replicas
@@ -211,7 +233,8 @@ def labels(step: Transition) -> tuple[Label, ...]:
             found = cache_labels(old, new)
         elif message.lane == "work" and old.work is not None:
             found = answer_labels(old, message.body)
-    return (*found, *decision_labels(old, new))
+    slot = step.after.slots[step.mover]
+    return (*found, *decision_labels(old, new, step.after.now + slot.skew))
 
 
 def cache_labels(old: State, new: State) -> list[Label]:
@@ -278,7 +301,13 @@ def answer_labels(old: State, body: Any) -> list[Label]:
     return []
 
 
-def decision_labels(old: State, new: State) -> list[Label]:
+def has_expired(local: State, rc: Any, now_ms: int) -> bool:
+    """Whether what was expected has been expected for five minutes."""
+    found = local.memory.get(f"{rc.metadata.namespace}/{rc.metadata.name}")
+    return found is not None and found.since_ms + 300_000 <= now_ms
+
+
+def decision_labels(old: State, new: State, now_ms: int) -> list[Label]:
     """The labels of a decision of the worker: what to create, whom to delete."""
     was, work = old.work, new.work
     if work is None or work.at not in ("create", "delete") or (
@@ -286,8 +315,8 @@ def decision_labels(old: State, new: State) -> list[Label]:
         return []
     uid = work.rc.metadata.uid
     awaited, doomed = expected(old)
-    found = [Label("expire", (uid,))] if (awaited.get(uid, 0) or any(
-        view_of(old).owner.get(pod) == uid for pod in doomed)) else []
+    outstanding = awaited.get(uid, 0) or any(view_of(old).owner.get(pod) == uid for pod in doomed)
+    found = [Label("expire", (uid,))] if outstanding and has_expired(old, work.rc, now_ms) else []
     if work.at == "create":
         return [*found, Label("plan", (uid, work.missing))]
     return [*found, *(Label("doom", (uid, pod.metadata.uid)) for pod in work.left)]
@@ -299,7 +328,8 @@ REFINEMENT = refinement(
     why="acting on a cache that is known to be stale makes too many pods or deletes too many")
 
 PROPERTIES: tuple[Property, ...] = (
-    no_pod_is_asked_for_while_enough_are_known, replica_counts_converge_to_the_wish,
+    no_pod_is_asked_for_while_enough_are_known, only_an_owner_that_stays_adopts,
+    replica_counts_converge_to_the_wish,
     a_wish_is_fulfilled, a_surplus_pod_is_deleted, REFINEMENT)
 
 
@@ -330,6 +360,11 @@ def never_waits(book: Expectations, key: str, now_ms: int) -> int:
     return 0
 
 
+def adopts_by_the_cache(self: Replication, cached: Any, live: Any) -> bool:
+    return cached.metadata.deletion_timestamp is None
+
+
+HOME = "reference_impl.controllers.replication"
 LIB = "reference_impl.lib"
 MUTANTS = (
     Mutant("rc-syncs-before-pod-store-synced", "rc-syncs-before-pod-store-synced",
@@ -345,5 +380,9 @@ MUTANTS = (
     Mutant("workqueue-drop-after-max-retries", "workqueue-drop-after-max-retries",
            "replica_counts_converge_to_the_wish",
            ((f"{LIB}.work_queue:add_rate_limited", dropped_after_five_failures),),
-           faults="lose_reply"),
+           scenario="refused-for-a-while"),
+    Mutant("controller-adopts-during-orphan-delete", "controller-adopts-during-orphan-delete",
+           "only_an_owner_that_stays_adopts",
+           ((f"{HOME}:Replication.may_adopt", adopts_by_the_cache),), scenario="orphans",
+           faults="cut"),
 )

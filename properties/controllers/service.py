@@ -156,6 +156,8 @@ def labels(step: Transition) -> tuple[Label, ...]:
     if message.lane == CLOUD:
         told = body != CUT and not isinstance(body, CloudFailure)
         return (Label("ensures" if work.at == "ensure" else "releases", (old.key, told)),)
+    if message.lane != "work":
+        return ()
     goes = isinstance(body, Reply) and body.code < 400
     if work.at == "finalizer":
         return (Label("marks", (old.key, goes)),)

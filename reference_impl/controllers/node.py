@@ -71,13 +71,14 @@ class Memory(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Where a sync stands: which request is in flight, the node or pod concerned, and what is
-    left of a list of pods."""
+    """Where a sync stands: which request is in flight, the node or pod concerned as it was, what is
+    left of a list of pods, and the node as it is written."""
 
     at: str
     node: Node | None = None
     pod: Pod | None = None
     left: tuple[Pod, ...] = ()
+    written: Node | None = None
 
 
 State = ControllerState[Memory]
@@ -176,7 +177,10 @@ class NodeController(Controller[Memory]):
         node = local.caches[NODES].store.get(name)
         if node is None:
             return (GONE + name,)
-        if rules.readiness(node) == "Unknown" and rules.is_ready(pod):
+        # Only where the pod is new to us: a kubelet that is back may set its pods ready before its
+        # node, and must not be answered write for write.
+        if rules.readiness(node) == "Unknown" and rules.is_ready(pod) and (
+                change.old is None or node_of(change.old) != name):
             return (MARK + name,)
         return ()
 
@@ -184,12 +188,16 @@ class NodeController(Controller[Memory]):
         old, new = change.old, change.new
         if new is None:
             return (GONE + change.key,)
-        ready = rules.readiness(new)
         keys = (NODE + change.key,) if concerns(old) != concerns(new) else ()
-        if ready == "Unknown" or (ready == "False" and old is not None
-                                  and rules.readiness(old) == "True"):
-            keys = (*keys, MARK + change.key)
-        return keys
+        return (*keys, MARK + change.key) if self.unreadies_pods(old, new) else keys
+
+    def unreadies_pods(self, old: Node | None, new: Node) -> bool:
+        """Whether a change of a node makes its pods not ready. A node that was lost before it was
+        first seen counts: a predecessor may have died before it marked the pods."""
+        if old is None:
+            return rules.readiness(new) == "Unknown"
+        before, after = rules.readiness(old), rules.readiness(new)
+        return after in ("False", "Unknown") and before != after and before != "Unknown"
 
     # -- outages --------------------------------------------------------------------------------
 
@@ -294,7 +302,7 @@ class NodeController(Controller[Memory]):
         heard_ms = local.memory.heard_ms.get(name, io.now)
         if io.now >= heard_ms + self.grace_ms and rules.readiness(node) != "Unknown":
             lost = with_status(node, rules.lost_status(node, io.now))
-            return self.ask(local, update_status(lost), Work("lost", node), io)
+            return self.ask(local, update_status(lost), Work("lost", node, written=lost), io)
         return self._sync_taints(local, node, io)
 
     def _sync_taints(self, local: State, node: Node, io: Io) -> State:
@@ -311,7 +319,7 @@ class NodeController(Controller[Memory]):
         tainted = rules.retainted(node, may_evict, io.now)
         if tainted is node:
             return self.done(local)
-        return self.ask(local, update(tainted), Work("taint", node), io)
+        return self.ask(local, update(tainted), Work("taint", node, written=tainted), io)
 
     def _plan_grant(self, local: State, name: str, io: Io) -> State:
         """Give a node the next free turn for the taint NoExecute."""
@@ -428,10 +436,8 @@ class NodeController(Controller[Memory]):
     def _deleted(self, local: State, work: Work, io: Io) -> State:
         if work.at == "gone":
             return self._remove(local, work.left, io)
-        memory = local.memory
-        key = local.key.partition("|")[2]
-        return self.done(local._replace(memory=memory._replace(
-            evictions=memory.evictions.drop(key))))
+        # The plan stays until the cache shows that the pod goes.
+        return self.done(local)
 
 
 def heartbeat(node: Node) -> tuple[str | None, ...]:
