@@ -9,12 +9,13 @@ import pytest
 from model.kernel.discover import exporting
 from model.kernel.engines.check import with_mutant
 from model.kernel.engines.lower import Unpackable
-from model.kernel.engines.packed import EngineName, PackedResult, search
+from model.kernel.engines.packed import PackedResult, search
 from model.kernel.spec import interpret, ir
 from model.kernel.spec.ground import ground
 
 SPECS: dict[str, Any] = exporting("model", "SPEC")
-STATES_MAX = 100_000
+STATES_MAX = 60_000  # for the interpreter; a larger spec is compared between packed engines
+NUMPY_STATES_MAX = 1_000_000
 
 
 def smallest(module: ir.Module) -> ir.Scope:
@@ -33,22 +34,29 @@ def test_packed_engines_agree_with_the_interpreter(path: str) -> None:
     module = SPECS[path].module()
     scope = smallest(module)
     found = interpret.search(ground(module, scope), states_max=STATES_MAX)
-    assert found.complete or found.failure, f"{path} has more than {STATES_MAX} states"
-    engines: tuple[EngineName, ...] = ("native", "numpy")
-    for engine in engines:
-        try:
-            result = search(module, scope, engine=engine)
-        except Unpackable:
-            if engine == "numpy":  # it alone may refuse, for two words
-                continue
-            raise
-        if found.failure is not None:  # whether it may fail is another test's business
-            assert_fails_alike(result, found.failure)
-            continue
-        assert (result.states, result.transitions, result.depth) == (
+    native = search(module, scope)
+    if found.failure is not None:  # whether it may fail is another test's business
+        assert_fails_alike(native, found.failure)
+    elif found.complete:
+        assert (native.states, native.transitions, native.depth) == (
             found.states, found.transitions, found.depth)
-        assert tuple(result.actions.values()) == found.taken
-        assert tuple(result.witnesses.values()) == tuple(at >= 0 for at in found.witnessed)
+        assert tuple(native.actions.values()) == found.taken
+        assert tuple(native.witnesses.values()) == tuple(at >= 0 for at in found.witnessed)
+    else:
+        assert native.states >= found.states
+    try:
+        columns = search(module, scope, engine="numpy", max_states=NUMPY_STATES_MAX)
+    except Unpackable as reason:
+        if "two words" in reason.what:
+            return
+        raise
+    if columns.verdict == "holds":
+        assert (columns.states, columns.transitions, columns.depth, columns.actions,
+                columns.reached, columns.witnesses) == (
+            native.states, native.transitions, native.depth, native.actions, native.reached,
+            native.witnesses)
+    else:
+        assert columns.verdict == native.verdict or columns.stopped_by == "states"
 
 
 @pytest.mark.parametrize("path", SPECS)
