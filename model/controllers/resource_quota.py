@@ -146,6 +146,16 @@ class ResourceQuota(Spec):
         self.synced[e] = True
 
     @action
+    def forget(self, e: Entry) -> None:
+        """The quota is gone from the cache."""
+        limit(not self.calm)
+        self.synced[e] = False
+        self.used[e] = 0
+        self.counted[e] = 0
+        self.settled[e] = False
+        self.current[e] = False
+
+    @action
     def crash(self) -> None:
         """The controller starts anew."""
         limit(not self.calm)

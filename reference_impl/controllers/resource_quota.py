@@ -132,7 +132,7 @@ class ResourceQuotas(Controller[Memory]):
         counted = self.counted(local, quota)
         wait_ms = self.wait_ms(local, key, io)
         used = settled(dict(status.used or ()), counted, wait_ms == 0)
-        if any(compare(used[name], counted[name]) > 0 for name in counted):
+        if wait_ms and any(compare(used[name], counted[name]) > 0 for name in counted):
             work_queue.add_after(io, key, wait_ms)
         wish = ResourceQuotaStatus(hard, pairs(used), status.rest)
         if wish == status or (status.hard == hard and same_amounts(status.used, wish.used)):
