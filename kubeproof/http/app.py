@@ -1,0 +1,288 @@
+"""The ASGI application: URLs in, answers and streams of events out. Built on Starlette.
+
+Each HTTP request becomes one input of the component `outside` and waits for what comes back on its
+connection; nothing is decided here that the simulated server decides. Watches are streamed, one
+JSON event a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from kubeproof.http import bodies, discovery, paths, render
+from kubeproof.http.engine import Engine
+from kubeproof.http.render import Wish
+from model.api.requests import (
+    Reply,
+    Request,
+    Status,
+    WatchEvent,
+    failure,
+    method_not_allowed,
+    no_such_path,
+    status_document,
+    unauthorized,
+)
+from reference_impl.apiserver.access import authentication, authorization
+from reference_impl.apiserver.access.authorization import Attributes
+from reference_impl.apiserver.outside import encode
+from reference_impl.apiserver.state import User
+
+REPLY_TIMEOUT_S = 60.0
+WATCH_TIMEOUT_S = 1800
+CONNECTIONS_MAX = 1000
+QUEUE_MAX = 10_000
+ENDED = object()
+UNKNOWN_TOKEN = "?"
+
+
+class Tokens:
+    """Bearer tokens by a digest, so that a comparison takes the same time for every wrong one."""
+
+    def __init__(self, entries: list[tuple[str, User]]) -> None:
+        self._ids = {self._digest(token): f"t{at}" for at, (token, _) in enumerate(entries, 1)}
+        self.users = {f"t{at}": user for at, (_, user) in enumerate(entries, 1)}
+
+    @staticmethod
+    def _digest(token: str) -> bytes:
+        return hashlib.blake2b(token.encode()).digest()
+
+    def id_of(self, header: str) -> str:
+        """The id that stands for an Authorization header: "" without one."""
+        if not header:
+            return ""
+        kind, _, token = header.partition(" ")
+        if kind.lower() != "bearer":
+            return UNKNOWN_TOKEN
+        return self._ids.get(self._digest(token.strip()), UNKNOWN_TOKEN)
+
+
+class App:
+    """The application. `engine` is the running cluster."""
+
+    def __init__(self, engine: Engine, tokens: Tokens, anonymous: bool = True) -> None:
+        self.engine = engine
+        self.tokens = tokens
+        self.anonymous = anonymous
+        self.open = 0
+        self._clock: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        request = HttpRequest(scope, receive)
+        if self.open >= CONNECTIONS_MAX:
+            response: Response = _refusal(failure(429, "TooManyRequests", "Too many requests, "
+                                                  "please try again later."), Wish())
+        else:
+            self.open += 1
+            try:
+                response = await self._answer(request)
+            finally:
+                self.open -= 1
+        await response(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._clock = asyncio.create_task(self._follow_time())
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if self._clock is not None:
+                    self._clock.cancel()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _follow_time(self) -> None:
+        while True:
+            await asyncio.sleep(self.engine.next_timer_s())
+            self.engine.tick()
+
+    # -- one request ------------------------------------------------------------------------------
+
+    async def _answer(self, http: HttpRequest) -> Response:
+        wish = render.wish_of(http.headers.get("accept", ""))
+        if isinstance(wish, Status):
+            return _refusal(wish, Wish())
+        token = self.tokens.id_of(http.headers.get("authorization", ""))
+        path = http.url.path
+        target = paths.target_of(path)
+        if target is None:
+            return self._plain_path(path, token, http.method, wish)
+        query = dict(http.query_params)
+        verb = paths.verb_of(http.method, target, query)
+        if not verb:
+            return _refusal(method_not_allowed(), wish)
+        if target.resource is None:
+            fault = self._may(token, Attributes(verb, target.group, target.plural,
+                                                target.namespace, target.name))
+            return _refusal(fault or no_such_path(), wish)
+        request = await self._request(http, target, verb, query, token)
+        if isinstance(request, Status):
+            fault = self._may(token, Attributes(verb, target.group, _what(target),
+                                                target.namespace, target.name))
+            return _refusal(fault or request, wish)
+        if verb == "watch":
+            return await self._watch(request, wish)
+        reply = await self._ask(request)
+        return self._shown(reply, wish)
+
+    def _shown(self, reply: Reply, wish: Wish) -> Response:
+        shown = render.document(reply.body, wish, self.engine.world.now)
+        content, media = render.encoded(shown, wish)
+        headers = {}
+        if isinstance(reply.body, Status) and reply.body.retry_after_seconds:
+            headers["Retry-After"] = str(reply.body.retry_after_seconds)
+        return Response(content, reply.code, headers, media)
+
+    async def _request(self, http: HttpRequest, target: paths.Target, verb: str,
+                       query: dict[str, str], token: str) -> Request | Status:
+        resource = target.resource
+        assert resource is not None, "the caller has answered unknown resources"
+        data = await http.body() if http.method in ("POST", "PUT", "PATCH", "DELETE") else b""
+        media = http.headers.get("content-type", "")
+        body: Any = None
+        options: dict[str, Any] = {}
+        if verb in ("delete", "deletecollection"):
+            found = bodies.parsed(data, media, "DeleteOptions") if data else {}
+            if isinstance(found, Status):
+                return found
+            options = found
+        elif verb == "patch":
+            body = bodies.patch_of(data, media)
+        elif verb in ("create", "update"):
+            body = bodies.object_of(data, media, resource, target.subresource)
+        if isinstance(body, Status):
+            return body
+        return Request(verb, paths.resource_name(resource), target.namespace,  # type: ignore[arg-type]  # one of the verbs
+                       target.name, target.subresource, body, paths.options_of(query, options),
+                       token)
+
+    async def _ask(self, request: Request) -> Reply:
+        """Send one request to the cluster and wait for its reply."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def heard(body: Any) -> None:
+            if not answer.done():
+                answer.set_result(body)
+
+        lane = self.engine.open(heard)
+        try:
+            self.engine.ask(lane, encode(request))
+            if not answer.done():
+                await asyncio.wait_for(asyncio.shield(answer), REPLY_TIMEOUT_S)
+            reply = answer.result()
+        except TimeoutError:
+            reply = None
+        finally:
+            self.engine.close(lane)
+        if not isinstance(reply, Reply):
+            gone = failure(504, "Timeout", "Timeout: request did not complete within the "
+                           "allotted timeout")
+            return Reply(gone.code, gone)
+        return reply
+
+    # -- watches ----------------------------------------------------------------------------------
+
+    async def _watch(self, request: Request, wish: Wish) -> Response:
+        events: asyncio.Queue[Any] = asyncio.Queue()
+
+        def heard(body: Any) -> None:
+            # A client that does not read is dropped; it lists and watches anew.
+            events.put_nowait(ENDED if body is None or events.qsize() > QUEUE_MAX else body)
+
+        lane = self.engine.open(heard)
+        self.engine.ask(lane, encode(request))
+        if not events.empty():
+            first = events.get_nowait()
+            if isinstance(first, Reply):
+                self.engine.close(lane)
+                return self._shown(first, wish)
+            stream = self._stream(lane, events, request, wish, [first])
+        else:
+            stream = self._stream(lane, events, request, wish, [])
+        return StreamingResponse(stream, media_type="application/json")
+
+    async def _stream(self, lane: str, events: asyncio.Queue[Any], request: Request, wish: Wish,
+                      ready: list[Any]) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (request.options.timeout_seconds or WATCH_TIMEOUT_S)
+        is_first = True
+        try:
+            while True:
+                if ready:
+                    found = ready.pop()
+                else:
+                    left = deadline - loop.time()
+                    if left <= 0:
+                        return
+                    try:
+                        found = await asyncio.wait_for(events.get(), left)
+                    except TimeoutError:
+                        return
+                if found is ENDED or not isinstance(found, WatchEvent):
+                    return
+                shown = render.event(found, wish, self.engine.world.now, is_first)
+                is_first = False
+                yield json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        finally:
+            with contextlib.suppress(KeyError):
+                self.engine.close(lane)
+
+    # -- paths that are no resource ---------------------------------------------------------------
+
+    def _plain_path(self, path: str, token: str, method: str, wish: Wish) -> Response:
+        fault = self._may(token, Attributes(method.lower(), "", "", path=path))
+        if fault is not None:
+            return _refusal(fault, wish)
+        if path in discovery.HEALTH:
+            return PlainTextResponse("ok")
+        found = discovery.document(path)
+        if found is None:
+            return Response(b"404 page not found\n" if not path.startswith("/api") else
+                            json.dumps(status_document(no_such_path())).encode(), 404,
+                            media_type="application/json" if path.startswith("/api")
+                            else "text/plain")
+        content, media = render.encoded(found, wish)
+        return Response(content, 200, media_type=media)
+
+    def _may(self, token: str, asked: Attributes) -> Status | None:
+        """Why a request that never reaches the cluster may not be made, None when it may."""
+        if token and token not in self.tokens.users:
+            return unauthorized()
+        if token:
+            user = self.tokens.users[token]
+            user = user._replace(groups=(*user.groups, authentication.AUTHENTICATED))
+        elif self.anonymous:
+            user = authentication.ANONYMOUS
+        else:
+            return unauthorized()
+        policy = authorization.policy_of(self.engine.world["apiserver"].cache)
+        if authorization.allowed(user, asked, policy):
+            return None
+        why = authorization.refusal(user, asked)
+        what = f'"{asked.path}"' if asked.path else ""
+        head = f"forbidden: {why}" if what else f"{asked.resource} is forbidden: {why}"
+        return failure(403, "Forbidden", head)
+
+
+def _what(target: paths.Target) -> str:
+    return f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+
+
+def _refusal(status: Status, wish: Wish) -> Response:
+    content, media = render.encoded(status_document(status), wish)
+    return Response(content, status.code, media_type=media)

@@ -1,0 +1,94 @@
+"""From a URL and a method to a Request, and the options in its query.
+
+Source: Kubernetes documentation, "Kubernetes API Concepts" (resource URIs, verbs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from model.api.requests import Options
+from model.api.resources import BY_NAME, RESOURCES, Resource
+
+
+class Target(NamedTuple):
+    """What a URL names. `resource` is None when the group or the resource is unknown."""
+
+    resource: Resource | None
+    group: str
+    version: str
+    plural: str
+    namespace: str
+    name: str
+    subresource: str
+
+
+_BY_PATH = {(r.group, r.version, r.name): r for r in RESOURCES}
+
+
+def target_of(path: str) -> Target | None:
+    """The target of a resource URL; None when it is no resource URL at all."""
+    parts = [part for part in path.split("/") if part]
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) >= 3 and not (
+            len(rest) == 3 and rest[2] in ("status", "finalize")):
+        namespace, rest = rest[1], rest[2:]
+    plural, name, subresource = (*rest, "", "")[:3] if len(rest) < 3 else (
+        rest[0], rest[1], "/".join(rest[2:]))
+    return Target(_BY_PATH.get((group, version, plural)), group, version, plural, namespace, name,
+                  subresource)
+
+
+def resource_name(resource: Resource) -> str:
+    """How requests name a resource: the plural, or `plural.group` where that is ambiguous."""
+    return resource.name if BY_NAME[resource.name] is resource else resource.group_resource
+
+
+_TRUE = ("true", "1", "")
+
+
+def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
+    """The verb of a request, "" when the method has none."""
+    if method == "GET":
+        if "watch" in query and query["watch"] in _TRUE:
+            return "watch"
+        return "get" if target.name else "list"
+    if method == "DELETE":
+        return "delete" if target.name else "deletecollection"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch", "HEAD": "get"}.get(method, "")
+
+
+def options_of(query: Mapping[str, str], body: Mapping[str, Any] | None) -> Options:
+    """The options in the query, and of a deletion also those in its body."""
+    body = body or {}
+    preconditions = body.get("preconditions") or {}
+    grace = query.get("gracePeriodSeconds", body.get("gracePeriodSeconds"))
+    policy = query.get("propagationPolicy", body.get("propagationPolicy")) or ""
+    orphan = query.get("orphanDependents", body.get("orphanDependents"))
+    if orphan is not None and not policy:
+        policy = "Orphan" if str(orphan).lower() == "true" else "Background"
+    dry = query.get("dryRun") == "All" or "All" in (body.get("dryRun") or ())
+    timeout = query.get("timeoutSeconds", "")
+    limit = query.get("limit", "")
+    return Options(
+        label_selector=query.get("labelSelector", ""),
+        field_selector=query.get("fieldSelector", ""),
+        resource_version=query.get("resourceVersion") or None,
+        resource_version_match=query.get("resourceVersionMatch", ""),
+        limit=int(limit) if limit.isdigit() else 0, continue_=query.get("continue", ""),
+        allow_bookmarks=query.get("allowWatchBookmarks", "false") in _TRUE,
+        send_initial_events=query.get("sendInitialEvents", "false") in _TRUE,
+        timeout_seconds=int(timeout) if timeout.isdigit() else None,
+        grace_period_seconds=int(grace) if grace is not None else None,
+        precondition_uid=preconditions.get("uid"),
+        precondition_resource_version=preconditions.get("resourceVersion"),
+        propagation_policy=policy, dry_run=dry, field_manager=query.get("fieldManager", ""),
+        field_validation=query.get("fieldValidation", ""),
+        force=query.get("force", "false") in _TRUE)

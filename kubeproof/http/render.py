@@ -1,0 +1,113 @@
+"""What a client asked to see: documents, tables, metadata alone; JSON or YAML.
+
+Source: Kubernetes documentation, "Kubernetes API Concepts" (receiving resources as tables,
+alternate representations of resources).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from model.api.objects import thaw
+from model.api.requests import ObjectList, Status, WatchEvent, document_of, failure
+from reference_impl.lib import tables
+
+TABLE, PARTIAL, PLAIN = "Table", "PartialObjectMetadata", ""
+
+
+class Wish(NamedTuple):
+    """How an answer is to look: the representation, and whether as YAML."""
+
+    form: str = PLAIN
+    yaml: bool = False
+
+
+def wish_of(accept: str) -> Wish | Status:
+    """The first representation in an Accept header that the server offers."""
+    if not accept:
+        return Wish()
+    for entry in accept.split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        known = dict(part.split("=", 1) for part in parameters if "=" in part)
+        form = known.get("as", PLAIN)
+        if kind in ("application/json", "*/*", "application/*"):
+            if form in (TABLE, PARTIAL, PLAIN):
+                return Wish(form)
+            if form == "PartialObjectMetadataList":
+                return Wish(PARTIAL)
+        elif kind == "application/yaml":
+            return Wish(PLAIN, True)
+    return failure(406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: "
+                   "application/json, application/yaml, application/vnd.kubernetes.protobuf")
+
+
+def document(body: Any, wish: Wish, now: int) -> dict[str, Any]:
+    """A reply's body in the form that was asked for."""
+    if isinstance(body, Status) or wish.form == PLAIN:
+        return _listed(document_of(body))
+    if wish.form == PARTIAL:
+        return _partial(body)
+    return _table(body, now)
+
+
+def event(found: WatchEvent, wish: Wish, now: int, first: bool) -> dict[str, Any]:
+    """An event of a watch in the form that was asked for; a table tells its columns once."""
+    if isinstance(found.object, Status):
+        return {"type": found.type, "object": document_of(found.object)}
+    if wish.form == TABLE and found.type != "BOOKMARK":
+        shown = _table(found.object, now)
+        if not first:
+            shown["columnDefinitions"] = None
+    elif wish.form == PARTIAL:
+        shown = _partial(found.object)
+    else:
+        shown = thaw(found.object)
+    return {"type": found.type, "object": shown}
+
+
+def _listed(shown: dict[str, Any]) -> dict[str, Any]:
+    """Items of a list do not repeat kind and version."""
+    if isinstance(shown.get("items"), list) and str(shown.get("kind", "")).endswith("List"):
+        for item in shown["items"]:
+            item.pop("kind", None)
+            item.pop("apiVersion", None)
+    return shown
+
+
+def _partial(body: Any) -> dict[str, Any]:
+    if isinstance(body, ObjectList):
+        shown = document_of(body)
+        return {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                "metadata": shown["metadata"],
+                "items": [{"kind": PARTIAL, "apiVersion": "meta.k8s.io/v1",
+                           "metadata": item["metadata"]} for item in shown["items"]]}
+    return {"kind": PARTIAL, "apiVersion": "meta.k8s.io/v1", "metadata": thaw(body)["metadata"]}
+
+
+def _table(body: Any, now: int) -> dict[str, Any]:
+    if isinstance(body, ObjectList):
+        items, kind = body.items, body.kind.removesuffix("List")
+        metadata = document_of(body)["metadata"]
+    else:
+        items, kind = (body,), body.kind
+        metadata = {"resourceVersion": body.metadata.resource_version}
+    headers, *lines = tables.rows(kind, items, now, True)
+    plain = len(tables.rows(kind, items, now, False)[0])
+    columns = [{"name": name.capitalize() if name.isalpha() else name.title(), "type": "string",
+                "format": "name" if at == 0 else "", "description": "",
+                "priority": 0 if at < plain else 1} for at, name in enumerate(headers)]
+    rows = [{"cells": list(line), "object": {
+        "kind": PARTIAL, "apiVersion": "meta.k8s.io/v1", "metadata": thaw(item)["metadata"]}}
+        for line, item in zip(lines, items, strict=True)]
+    return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "columnDefinitions": columns, "rows": rows}
+
+
+def encoded(shown: Any, wish: Wish) -> tuple[bytes, str]:
+    """Bytes and media type of an answer."""
+    if wish.yaml:
+        import yaml
+        return yaml.safe_dump(shown, allow_unicode=True).encode(), "application/yaml"
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n", \
+        "application/json"
