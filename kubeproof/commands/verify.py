@@ -140,6 +140,7 @@ def _draw(outcome: Outcome, target: Path) -> None:
 
 def picture(outcome: Outcome) -> str:
     """The placement as DOT: a box for each node with its pods by kind and its fill."""
+    from properties.scheduler.problem import amount_text
     from traces.draw import quoted
 
     problem, answer = outcome.problem, outcome.answer or {}
@@ -150,8 +151,8 @@ def picture(outcome: Outcome) -> str:
         counts: dict[str, int] = {}
         for pod in here:
             counts[kinds[pod].name] = counts.get(kinds[pod].name, 0) + 1
-        fill = [f"{resource} {sum(kinds[pod].asks[column] for pod in here)}"
-                f"/{problem.room[at][column]}"
+        fill = [f"{amount_text(resource, sum(kinds[pod].asks[column] for pod in here))} of "
+                f"{amount_text(resource, problem.room[at][column])}"
                 for column, resource in enumerate(problem.resources)]
         rows = [node.name, "\\n".join(fill),
                 *(f"{name} x{number}" for name, number in sorted(counts.items()))]

@@ -1,0 +1,171 @@
+"""Verdicts about sets of pods and nodes: cuts with their words, witnesses, solvers, losses."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+from typing import Any
+
+import pytest
+
+from model.api.objects import freeze
+from properties.scheduler import cuts, greedy, rules, solver, verdict
+from properties.scheduler.facts import NodeFacts, PodFacts, node_facts, pod_facts
+from properties.scheduler.problem import Problem, build, placement_of, recheck, without
+
+HOST = "kubernetes.io/hostname"
+
+
+def node(name: str, cpu: int = 4, taint: str = "", **labels: str) -> NodeFacts:
+    taints = [{"key": "pool", "value": taint, "effect": "NoSchedule"}] if taint else []
+    return node_facts(freeze({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {HOST: name, **labels}}, "spec": {"taints": taints},
+        "status": {"allocatable": {"cpu": str(cpu), "memory": "8Gi", "pods": "10"}}}))
+
+
+def pod(name: str, cpu: int = 1, app: str = "web", **spec: Any) -> PodFacts:
+    return pod_facts(freeze({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": app}},
+        "spec": {"containers": [{"name": "c", "image": "i",
+                                 "resources": {"requests": {"cpu": str(cpu)}}}], **spec}}))
+
+
+def apart(app: str = "web", key: str = HOST) -> dict[str, Any]:
+    return {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": key}]}}}
+
+
+TOLERANT = {"tolerations": [{"key": "pool", "operator": "Exists"}]}
+
+NOT_FITTING: list[tuple[str, Problem, str]] = [
+    ("too much in all", build([node("n1"), node("n2")], [pod(f"p{i}", 3) for i in range(3)]),
+     "3 pods of default/p0 need 9.0 CPU, the 2 nodes have 8.0 CPU"),
+    ("too much for the nodes of a pool",
+     build([node("n1", 64), node("n2", zone="a"), node("n3", zone="a")],
+           [pod(f"p{i}", 3, nodeSelector={"zone": "a"}) for i in range(3)]),
+     "3 pods of default/p0 need 9.0 CPU, the 2 nodes that they may use (n2, n3) have 8.0 CPU"),
+    ("no node at all", build([node("n1", taint="a"), node("n2", 1)], [pod("p", 2)]),
+     "no node takes pod default/p: of 2 nodes 1 tainted pool=a, 1 too small"),
+    ("big pieces", build([node(f"n{i}", 5) for i in range(3)], [pod(f"p{i}", 3) for i in range(4)]),
+     "4 pods of default/p0 need 3.0 CPU or more each, the 3 nodes that they may use have room "
+     "for 3 such pods"),
+    ("pigeonholes", build([node("n1"), node("n2")], [pod(f"p{i}", **apart()) for i in range(3)]),
+     "3 pods of default/p0 keep each other out, there are 2 domains of kubernetes.io/hostname "
+     "for them"),
+]
+
+
+@pytest.mark.parametrize(("problem", "text"), [row[1:] for row in NOT_FITTING],
+                         ids=[row[0] for row in NOT_FITTING])
+def test_a_cut_says_why_pods_do_not_fit_and_a_solver_agrees(problem: Problem, text: str) -> None:
+    found = verdict.decide(problem)
+    assert (found.fits, found.engine, found.reason) == (False, "cuts", text)
+    assert solver.Incremental(problem).ask(seconds=5).fits is False
+
+
+def random_problem(seed: int, room: int = 0) -> Problem:
+    """Three small nodes and up to six pods with every kind of rule."""
+    draw = random.Random(seed)
+    nodes = [node(f"n{i}", room + draw.randint(2, 5), draw.choice(["", "", "a"]),
+                  zone=draw.choice(["a", "b"])) for i in range(3)]
+    pods = []
+    for number in range(draw.randint(3, 6)):
+        spec: dict[str, Any] = {}
+        if draw.random() < 0.3:
+            spec.update(TOLERANT)
+        if draw.random() < 0.3:
+            spec["nodeSelector"] = {"zone": draw.choice(["a", "b"])}
+        if draw.random() < 0.3:
+            spec.update(apart(draw.choice(["web", "db"]), draw.choice([HOST, "zone"])))
+        pods.append(pod(f"p{number}", draw.randint(1, 3), draw.choice(["web", "db"]), **spec))
+    return build(nodes, pods)
+
+
+def by_trying(problem: Problem) -> bool:
+    """Whether some placement satisfies the rules, all of them tried."""
+    pods = [key for kind in problem.kinds for key in kind.pods]
+    names = [each.name for each in problem.nodes]
+    return any(not rules.check(placement_of(problem, dict(zip(pods, choice, strict=True))))
+               for choice in product(names, repeat=len(pods)))
+
+
+def test_all_engines_agree_with_trying_everything() -> None:
+    outcomes = set()
+    for seed in range(60):
+        problem = random_problem(seed)
+        truth = by_trying(problem)
+        assert verdict.decide(problem, use_cp_sat=False).fits == truth, seed
+        assert solver.Incremental(problem).ask(seconds=5).fits == truth, seed
+        reason, answer = cuts.find(problem), greedy.solve(problem)
+        assert not (truth and reason), reason
+        assert answer is None or (truth and recheck(problem, answer) == [])
+        outcomes.add((truth, reason is not None, answer is not None))
+    assert {(True, False, True), (False, True, False)} <= outcomes
+
+
+@pytest.mark.skipif(not solver.has_cp_sat(), reason="CP-SAT is an optional extra")
+def test_cp_sat_agrees_with_z3() -> None:
+    for seed in range(25):
+        problem = random_problem(seed)
+        assert solver.cp_sat(problem).fits == solver.Incremental(problem).ask(seconds=5).fits
+
+
+def test_a_packing_that_no_sum_excludes_is_refused_by_the_solver() -> None:
+    tight = build([node("n1", 5), node("n2", 5)],
+                  [pod("a", 2, "a"), pod("b", 2, "b"), pod("c", 2, "c"), pod("x", 4, "x")])
+    assert cuts.find(tight) is None
+    refused = verdict.minimised(tight, verdict.decide(tight))
+    assert refused.fits is False
+    assert refused.minimal
+    assert len(refused.kinds) == 4
+
+
+def test_the_reason_is_reduced_to_what_is_needed() -> None:
+    problem = build([node("n1", 2)], [pod("big", 2, "big"), pod("small", 1, "small"),
+                                      pod("free", 0, "free")])
+    found = verdict.minimised(problem, verdict.decide(problem))
+    assert {problem.kinds[at].name for at in found.kinds} == {"default/big", "default/small"}
+    assert found.minimal
+
+
+def test_losses_are_survived_until_there_is_no_room() -> None:
+    problem = build([node("n1"), node("n2"), node("n3")], [pod(f"p{i}", 2) for i in range(4)])
+    answer = verdict.decide(problem).answer
+    assert answer is not None
+    assert verdict.survives(problem, answer, 1) == verdict.Survival(True, tried=3)
+    lost = verdict.survives(problem, answer, 2)
+    assert (lost.survives, lost.worst) == (False, ("n1", "n2"))
+    assert lost.reason == "4 pods of default/p0 need 8.0 CPU, the 1 node has 4.0 CPU"
+    assert verdict.nodes_needed(problem) == (2, True)
+
+
+def test_every_single_loss_is_judged_as_by_trying_everything() -> None:
+    judged = set()
+    for seed in range(40):
+        problem = random_problem(seed, room=seed % 4)
+        answer = verdict.decide(problem).answer
+        if answer is not None:
+            truth = all(by_trying(without(problem, frozenset((at,)))) for at in range(3))
+            assert verdict.survives(problem, answer, 1).survives == truth, seed
+            judged.add(truth)
+    assert judged == {True, False}
+
+
+def test_zones_are_lost_as_a_whole() -> None:
+    problem = build([node("n1", zone="a"), node("n2", zone="a"), node("n3", zone="b")],
+                    [pod(f"p{i}", 3) for i in range(2)])
+    answer = verdict.decide(problem).answer
+    assert answer is not None
+    assert verdict.survives(problem, answer, 1, by="zone").worst == ("a",)
+
+
+def test_spread_and_affinity_are_kept_by_the_witness() -> None:
+    spread = {"topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": HOST, "whenUnsatisfiable": "DoNotSchedule",
+         "labelSelector": {"matchLabels": {"app": "web"}}}]}
+    problem = build([node("n1"), node("n2")], [pod(f"p{i}", 1, **spread) for i in range(4)])
+    found = verdict.decide(problem)
+    assert found.fits
+    assert found.answer is not None
+    assert sorted(found.answer.values()) == ["n1", "n1", "n2", "n2"]
