@@ -157,8 +157,6 @@ _TAINTED: Derived[str, Any] = Derived(
 _HOLDS: Derived[str, Any] = Derived(
     lambda key, pod: (key, pod.spec.node_name) if pod.spec is not None and pod.spec.node_name
     and pod.metadata.deletion_timestamp is None else None)
-_GRANTED: Derived[str, Any] = Derived(
-    lambda name, grant: (name, True) if grant == GRANTED else None)
 _PLANNED: Derived[str, Any] = Derived(lambda key, eviction: (key, True))
 
 
@@ -202,11 +200,14 @@ def state_at(local: State, now_ms: int) -> dict[str, Any]:
     memory = local.memory
     silent = FrozenMap((name, True) for name, heard_ms in memory.heard_ms.items()
                        if heard_ms + GRACE_MS <= now_ms)
+    down = _DOWN.of(nodes)
+    granted = FrozenMap((name, True) for name, grant in memory.grants.items()
+                        if grant == GRANTED and name in down)
     ripe = FrozenMap((key, True) for key, eviction in memory.evictions.items()
                      if eviction.due_ms <= now_ms)
     return {"alive": _ALIVE.of(nodes), "lost": EMPTY, "hard": EMPTY, "on": EMPTY, "calm": False,
-            "silent": silent, "down": _DOWN.of(nodes), "tainted": _TAINTED.of(nodes),
-            "granted": _GRANTED.of(memory.grants), "holds": _HOLDS.of(pods),
+            "silent": silent, "down": down, "tainted": _TAINTED.of(nodes),
+            "granted": granted, "holds": _HOLDS.of(pods),
             "hot": _HOT.of(nodes, pods), "planned": _PLANNED.of(memory.evictions), "ripe": ripe,
             "outage": memory.outage}
 
@@ -239,7 +240,7 @@ def labels(step: Transition) -> tuple[Label, ...]:
         found.extend(Label("grant", (name,)) for name, _, granted in
                      old["granted"].diff(new["granted"]) if granted)
     found.extend(Label("beat", (name,)) for name, _, silent in old["silent"].diff(new["silent"])
-                 if not silent and not (old["outage"] != new["outage"] and new["outage"]))
+                 if not silent and not (old["outage"] and not new["outage"]))
     return (*found, *decided(step.before[NAME].work, step.after[NAME].work))
 
 

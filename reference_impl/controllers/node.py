@@ -45,7 +45,8 @@ PARTIAL_MIN, PARTIAL_PERCENT, LARGE_CLUSTER = 3, 55, 50
 
 PLANNED, GRANTED = "planned", "granted"
 NODE, MARK, EVICT, GONE = "node|", "mark|", "evict|", "gone|"
-SILENT, TAINT, LEAVE, QUARANTINE = "idle:silent:", "taint:", "leave:", "quarantine:"
+SILENT, TAINT, LEAVE = "idle:silent:", "taint:", "leave:"
+QUARANTINE, UNREADY = "quarantine:", "unready:"
 
 
 class Eviction(NamedTuple):
@@ -84,9 +85,9 @@ class Work(NamedTuple):
 State = ControllerState[Memory]
 
 
-def node_of(pod: Pod) -> str | None:
+def node_of(pod: Pod | None) -> str | None:
     """The node that a pod is bound to."""
-    return None if pod.spec is None else pod.spec.node_name or None
+    return None if pod is None or pod.spec is None else pod.spec.node_name or None
 
 
 class NodeController(Controller[Memory]):
@@ -111,8 +112,15 @@ class NodeController(Controller[Memory]):
             return self._lease_changed(local, change, io)
         if lane == NODES:
             return self._node_changed(local, change, io)
-        pod = change.new if change.new is not None else change.old
-        return self._reconsider(local, change.key, change.new, io) if node_of(pod) else local
+        pod: Pod | None = change.new
+        name = node_of(change.old if pod is None else pod)
+        if not name:
+            return local
+        if pod is not None and rules.is_ready(pod):
+            node = local.caches[NODES].store.get(name)
+            if node is not None and rules.readiness(node) == "Unknown":
+                io.after(self.grace_ms, UNREADY + name)
+        return self._reconsider(local, change.key, pod, io)
 
     def _lease_changed(self, local: State, change: Change, io: Io) -> State:
         lease: Lease | None = change.new
@@ -160,6 +168,10 @@ class NodeController(Controller[Memory]):
                                     io)
         elif heartbeat(old) != heartbeat(node) and rules.readiness(node) != "Unknown":
             local = self._heard(local, name, io.now, io)
+        memory = local.memory
+        if rules.readiness(node) == "True" and name in memory.grants:
+            local = local._replace(memory=memory._replace(grants=memory.grants.drop(name)))
+            io.cancel(TAINT + name)
         if old is None or rules.evicting_taints(old) != rules.evicting_taints(node):
             for key in self.reflector(PODS).keys_by(local.caches[PODS], "node", name):
                 local = self._reconsider(local, key, local.caches[PODS].store[key], io)
@@ -177,8 +189,8 @@ class NodeController(Controller[Memory]):
         node = local.caches[NODES].store.get(name)
         if node is None:
             return (GONE + name,)
-        # Only where the pod is new to us: a kubelet that is back may set its pods ready before its
-        # node, and must not be answered write for write.
+        # At once only where the pod is new to us: a kubelet that is back may set its pods ready
+        # before its node, and must not be answered write for write. Else a grace period later.
         if rules.readiness(node) == "Unknown" and rules.is_ready(pod) and (
                 change.old is None or node_of(change.old) != name):
             return (MARK + name,)
@@ -271,7 +283,8 @@ class NodeController(Controller[Memory]):
     # -- timers ---------------------------------------------------------------------------------
 
     def alarm(self, local: State, key: str, io: Io) -> State:
-        for prefix, queue in ((SILENT, NODE), (LEAVE, EVICT), (QUARANTINE, GONE)):
+        for prefix, queue in ((SILENT, NODE), (LEAVE, EVICT), (QUARANTINE, GONE),
+                              (UNREADY, MARK)):
             if key.startswith(prefix):
                 return self.enqueue(local, (queue + key[len(prefix):],))
         name = key[len(TAINT):]
@@ -310,11 +323,8 @@ class NodeController(Controller[Memory]):
         memory = local.memory
         has = any(rules.is_managed(taint) for taint in rules.evicting_taints(node))
         may_evict = not memory.outage and (has or memory.grants.get(name) == GRANTED)
-        if rules.readiness(node) in ("True", ""):
-            if name in memory.grants:
-                local = local._replace(memory=memory._replace(grants=memory.grants.drop(name)))
-                io.cancel(TAINT + name)
-        elif not may_evict and not memory.outage and name not in memory.grants:
+        if (rules.readiness(node) not in ("True", "") and not may_evict and not memory.outage
+                and name not in memory.grants):
             local = self._plan_grant(local, name, io)
         tainted = rules.retainted(node, may_evict, io.now)
         if tainted is node:
