@@ -150,4 +150,18 @@ PROPERTIES: tuple[Property, ...] = (
     a_pod_runs_on_one_machine_only, three_pods_are_ready,
     a_pod_is_replaced_while_its_old_one_remains)
 
-MUTANTS: tuple[Mutant, ...] = ()
+
+
+def _delete_all_the_same(session: Any, op: Any) -> Any:
+    return session.after()
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "kubectl-deletes-what-it-could-not-empty",
+        "found by exploration: the client of release 1.3 deleted a controller whose pods it had "
+        "failed to remove first, and they stayed for ever",
+        nothing_is_left_when_nothing_is_wanted.name,
+        (("reference_impl.kubectl.plans:_given_up", _delete_all_the_same),),
+        faults="lose_request,lose_reply"),
+)

@@ -333,7 +333,18 @@ def _refused(session: Session, op: Op, status: Status) -> Session:
     every = session.command.many and op.then in ("got", "delete listed")
     if every and status.code == 404 and not op.request.name:
         return session.after()
-    return session.failed(error_text(session, op, status)).after()
+    return _given_up(session.failed(error_text(session, op, status)), op)
+
+
+def _given_up(session: Session, op: Op) -> Session:
+    """The session after a refusal. A controller that could not be emptied is not deleted either:
+    its pods would stay, with nobody to count them."""
+    left = session.plan[1:]
+    if left and left[0].then == "deleted" and op.then != "deleted" and (
+            left[0].request.resource, left[0].request.name) == (op.request.resource,
+                                                                op.request.name):
+        return session.after().after()
+    return session.after()
 
 
 def error_text(session: Session, op: Op, status: Status) -> str:
