@@ -6,6 +6,7 @@ is no promise until it is rechecked, and no verdict when it fails.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,13 +30,20 @@ class Filler:
         self._keys = tuple(sorted(keys))
         sizes = [max((row[column] for row in problem.room), default=0)
                  for column in range(len(problem.resources))]
-        self._scale = [1 / size if size else 0.0 for size in sizes]
+        self._parts = [tuple((column, ask, 1 / sizes[column] if sizes[column] else 0.0)
+                             for column, ask in enumerate(kind.asks) if ask)
+                       for kind in problem.kinds]
 
     def fits(self, kind: int, node: int) -> bool:
         """Whether a pod of a kind may come to a node now; affinity and spread not counted."""
-        for have, ask in zip(self.left[node], self.problem.kinds[kind].asks, strict=True):
-            if ask > have:
+        row = self.left[node]
+        for column, ask, _ in self._parts[kind]:
+            if ask > row[column]:
                 return False
+        return not self._barred[kind] or self._welcome(kind, node)
+
+    def _welcome(self, kind: int, node: int) -> bool:
+        """Whether no pod in a domain of the node excludes the kind."""
         for key, other in self._barred[kind]:
             place = self.problem.domains[key][node]
             if place is not None:
@@ -64,15 +72,18 @@ class Filler:
     def best(self, kind: int, nodes: Iterable[int]) -> int:
         """The fitting node on which least is left over; -1 for none."""
         chosen, least = -1, 0.0
-        asks, scale = self.problem.kinds[kind].asks, self._scale
+        left, parts, barred = self.left, self._parts[kind], self._barred[kind]
         for node in nodes:
-            if not self.fits(kind, node):
-                continue
+            row = left[node]
             rest = 0.0
-            for have, ask, factor in zip(self.left[node], asks, scale, strict=True):
-                rest += (have - ask) * factor
-            if chosen < 0 or rest < least:
-                chosen, least = node, rest
+            for column, ask, factor in parts:
+                spare = row[column] - ask
+                if spare < 0:
+                    break
+                rest += spare * factor
+            else:
+                if (chosen < 0 or rest < least) and not (barred and not self._welcome(kind, node)):
+                    chosen, least = node, rest
         return chosen
 
 
@@ -81,12 +92,13 @@ def order_of(problem: Problem) -> list[int]:
     biggest = [max((row[column] for row in problem.room), default=1) or 1
                for column in range(len(problem.resources))]
 
+    barred = Counter(at for each in problem.exclusions for at in (each.left, each.right))
+
     def hardness(at: int) -> tuple[int, int, float]:
         kind = problem.kinds[at]
-        barred = sum(at in (each.left, each.right) for each in problem.exclusions)
         size = max((ask / most for ask, most in zip(kind.asks, biggest, strict=True)),
                    default=0.0)
-        return len(kind.allowed), -barred, -size
+        return len(kind.allowed), -barred[at], -size
 
     return sorted(range(len(problem.kinds)), key=hardness)
 
@@ -94,19 +106,20 @@ def order_of(problem: Problem) -> list[int]:
 def solve(problem: Problem, orders: Sequence[str] = ("hard", "big")) -> Answer | None:
     """A placement of all pods, or None when none of the orders finds one."""
     by_hardness = order_of(problem)
-    by_size = sorted(by_hardness, key=lambda at: -_share(problem, at))
     for order in orders:
-        answer = _fill(problem, by_hardness if order == "hard" else by_size)
+        answer = _fill(problem, by_hardness if order == "hard" else _by_size(problem))
         if answer is not None:
             return answer
     return None
 
 
-def _share(problem: Problem, at: int) -> float:
+def _by_size(problem: Problem) -> list[int]:
+    """Kinds by the largest share of all room that one pod takes."""
     totals = [sum(row[column] for row in problem.room) or 1
               for column in range(len(problem.resources))]
-    return max((ask / total for ask, total in
-                zip(problem.kinds[at].asks, totals, strict=True)), default=0.0)
+    shares = [max((ask / total for ask, total in zip(kind.asks, totals, strict=True)), default=0.0)
+              for kind in problem.kinds]
+    return sorted(range(len(shares)), key=lambda at: -shares[at])
 
 
 def _fill(problem: Problem, order: list[int]) -> Answer | None:

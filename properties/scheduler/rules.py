@@ -317,7 +317,6 @@ def check(placement: Placement) -> list[str]:
     beside: dict[str, list[PodFacts]] = {}
     judged: dict[tuple[int, str], str | None] = {}
     templates: dict[Any, int] = {}
-    guarded = any(anti_affinity_terms(pod) for pod in placement.pods.values())
     for key, name in placement.where.items():
         pod, node = placement.pods[key], placement.nodes.get(name)
         if node is None:
@@ -328,7 +327,6 @@ def check(placement: Placement) -> list[str]:
         if (template, name) not in judged:
             judged[template, name] = taints(pod, node) or node_choice(pod, node)
         wrong = (judged[template, name]
-                 or (anti_affinity(pod, node, placement) if guarded else None)
                  or affinity(pod, node, placement) or spread(pod, node, placement))
         if wrong is not None:
             found.append(wrong)
@@ -336,4 +334,34 @@ def check(placement: Placement) -> list[str]:
         wrong = room(pods, placement.nodes[name]) or host_ports(pods, placement.nodes[name])
         if wrong is not None:
             found.append(wrong)
+    return found + _kept_out(placement)
+
+
+def _kept_out(placement: Placement) -> list[str]:
+    """Anti-affinity of a whole placement: each owner of a rule against its domain."""
+    domains: dict[str, dict[str, list[str]]] = {}
+    found = []
+    for key, name in placement.where.items():
+        owner, node = placement.pods[key], placement.nodes.get(name)
+        for term in anti_affinity_terms(owner) if node is not None else ():
+            assert node is not None
+            topology = term.topology_key or ""
+            place = node.labels.get(topology)
+            if place is None:
+                continue
+            if topology not in domains:
+                domains[topology] = _by_domain(topology, placement)
+            found += [f"{key} keeps {other} out of its {topology} {place}"
+                      for other in domains[topology][place]
+                      if other != key and speaks_of(term, owner, placement.pods[other], placement)]
+    return found
+
+
+def _by_domain(key: str, placement: Placement) -> dict[str, list[str]]:
+    """Pods by the value that their node has for a topology key."""
+    found: dict[str, list[str]] = {}
+    for pod, name in placement.where.items():
+        node = placement.nodes.get(name)
+        if node is not None and key in node.labels:
+            found.setdefault(node.labels[key], []).append(pod)
     return found

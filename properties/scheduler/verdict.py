@@ -169,14 +169,12 @@ def _repaired(problem: Problem, answer: Answer, lost: frozenset[int]) -> bool:
 
 def _wrong_after_move(problem: Problem, answer: Answer, moved: Sequence[str],
                       gone: set[str]) -> bool:
-    """Whether moving some pods of a checked placement broke a rule where they came to."""
+    """Whether moving some pods of a checked placement broke a rule: each that moved is judged."""
     if any(answer[pod] in gone for pod in moved):
         return True
-    touched = {answer[pod] for pod in moved}
-    if any(rules.anti_affinity_terms(kind.facts) for kind in problem.kinds):
-        return bool(recheck(problem, answer))
-    part = {pod: node for pod, node in answer.items() if node in touched}
-    return bool(rules.check(placement_of(problem, part)))
+    placement = placement_of(problem, answer)
+    return any(rules.against(placement.pods[pod], answer[pod], placement) is not None
+               for pod in moved)
 
 
 def nodes_needed(problem: Problem, seconds: float = 5.0) -> tuple[int, bool]:
