@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.api.conditions import find
+from model.api.conditions import find, is_true
 from model.api.requests import delete
 from model.kernel.component import Io
 from model.kernel.mutant import Mutant
@@ -237,6 +237,17 @@ def a_bound_pod_is_taken_up_by_its_machine(world: World) -> str | None:
     return None
 
 
+@leads_to(within_ms=120_000, reads=(Part("kubelet/*", "node"), SHOWN),
+          why="what is told to be not ready gets no pods and loses those it has")
+def a_machine_that_is_up_is_told_to_be_ready(world: World) -> str | None:
+    nodes = world["apiserver"].cache.get("nodes", EMPTY)
+    for name, _ in kubelets(world):
+        node = nodes.get(name.partition("/")[2])
+        if node is not None and not is_true(node.status.conditions, "Ready"):
+            return f"{name} is up, the API shows its node as not ready"
+    return None
+
+
 @sometimes(reads=(PODS,), why="without a pod that runs, nothing above was tested")
 def a_pod_runs_and_is_told_so(world: World) -> bool:
     return any(record.phase == "Running" and record.status is not None and record.pod.status
@@ -429,6 +440,11 @@ def _forgets_who_waits(self: Kubelet, local: Local, record: PodRecord, io: Io) -
     return after._replace(informer=local.informer)
 
 
+def _gives_up_after_a_conflict(self: Kubelet, local: Local, body: Any, io: Io) -> Local:
+    return _on_node(self, local, body, io)._replace(node_dirty=False)
+
+
+_on_node = Kubelet._on_node
 _construct = Kubelet.__init__
 _forget = Kubelet._forget
 _COMPONENT = "reference_impl.kubelet.component"
@@ -445,6 +461,7 @@ PROPERTIES = (
     a_pod_is_told_to_be_ready_exactly_while_all_its_containers_run,
     what_the_api_shows_is_what_runs,
     a_bound_pod_is_taken_up_by_its_machine,
+    a_machine_that_is_up_is_told_to_be_ready,
     a_pod_runs_and_is_told_so,
     every_step_of_a_kubelet_is_one_of_its_spec,
 )
@@ -485,6 +502,11 @@ MUTANTS = (
            "what_the_api_shows_is_what_runs",
            (("reference_impl.kubelet.runtime:survived", _trusts_its_last_status),), "containers",
            "crash"),
+    Mutant("kubelet-node-status-given-up",
+           "a node status that was refused as a conflict is not written again",
+           "a_machine_that_is_up_is_told_to_be_ready",
+           ((f"{_COMPONENT}:Kubelet._on_node", _gives_up_after_a_conflict),),
+           "failing-nodes", "isolate,lose_reply"),
     Mutant("kubelet-static-pod-recreate-stuck", "kubelet-static-pod-recreate-stuck",
            "a_bound_pod_is_taken_up_by_its_machine",
            ((f"{_COMPONENT}:Kubelet._forget", _forgets_who_waits),), "containers"),

@@ -523,9 +523,11 @@ class Kubelet(Component[Local]):
             return local._replace(node_dirty=registered)
         if registered:
             if body.code < 400:
-                return local._replace(node=body.body)
-            if body.code == 409 and local.node is not None:
-                return local._replace(node_dirty=True, node_refused=_version(local.node))
+                # The watch may have brought a newer version before this answer came.
+                newer = local.node is not None and _version(body.body) > _version(local.node)
+                return local._replace(node=body.body) if newer else local
+            if body.code == 409:
+                return local._replace(node_dirty=True, node_refused=local.node_sent)
             if body.code == 404:
                 return local
             io.after(RETRY_MS, "retry:node")
@@ -630,7 +632,8 @@ class Kubelet(Component[Local]):
         elif local.node is not None:
             status = node_status(self.machine, local.node.status, local.images, io.now)
             io.request("apiserver", "node", update_status(with_status(local.node, status)))
-            return local._replace(node_flight=True, node_dirty=False)
+            return local._replace(node_flight=True, node_dirty=False,
+                                  node_sent=_version(local.node))
         else:
             return local._replace(node_dirty=False)
         return local._replace(node_flight=True)

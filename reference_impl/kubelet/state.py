@@ -132,8 +132,9 @@ class Local(NamedTuple):
 
     `dirty`: keys of pods whose status may have to be written, oldest first. `offers`: the own steps
     of containers that are possible now. `flight`: the write to a pod that is not answered yet;
-    `waits`: the server refused, a timer will try again. `node_refused`: the version of the node
-    that was no longer current when its status was written; the watch will bring a newer one.
+    `waits`: the server refused, a timer will try again. `node_sent`: the version of the
+    node over which its status was last written; `node_refused`: one that was no longer current
+    then. The watch brings a newer one.
     """
 
     pods: FrozenMap[str, PodRecord]
@@ -150,6 +151,7 @@ class Local(NamedTuple):
     node: Node | None = None
     node_dirty: bool = False
     node_flight: bool = False
+    node_sent: int = 0
     node_refused: int = 0
     lease: Lease | None = None
     lease_point: str = "due"

@@ -32,6 +32,13 @@ def ask(name: str, *seconds: int) -> Action:
     return Action("apiserver", "ask", ("pods", f"default/{name}", *seconds))
 
 
+def spoil_node(name: str, why: str) -> Action:
+    """Somebody else writes that a node is not ready."""
+    return Action("apiserver", "status", (json.dumps({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": why}]}}),))
+
+
 def erase(resource: str, name: str) -> Action:
     return Action("apiserver", "erase", (resource, f"default/{name}"))
 
@@ -66,6 +73,7 @@ KUBELET_SCRIPT: Script = (
     (put("b", policy="Never", exit="1*1"), ask("b")),
     (short_lived("d", 5), ask("d")),
     (put("e", images=("bad",)), put("e", images=("good",))),
+    (spoil_node("node-1", "one"), spoil_node("node-1", "two")),
     (put("f", ignores_sigterm="yes"), ask("f"), erase("pods", "f"),
      put("f", policy="OnFailure", exit="1*2")),
 )
