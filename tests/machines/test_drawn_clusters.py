@@ -23,11 +23,11 @@ from model.kernel.world import World
 from properties import strategies
 from reference_impl.cluster import build, start
 
-STEPS = 250
+STEPS = 800
 # Histories are data: the concrete actions go to our own shrinker, so Hypothesis only generates.
-GENERATE = settings(phases=(Phase.generate,), max_examples=25, deadline=None, derandomize=True,
+GENERATE = settings(phases=(Phase.generate,), max_examples=20, deadline=None, derandomize=True,
                     database=None, suppress_health_check=list(HealthCheck))
-SCHEDULES = st.lists(strategies.schedules(STEPS), min_size=3, max_size=3)
+SCHEDULES = st.lists(strategies.schedules(STEPS), min_size=2, max_size=2)
 
 
 def rests(scenario: Scenario) -> bool:
@@ -63,5 +63,5 @@ def test_every_promise_holds_in_clusters_drawn_by_hypothesis(tmp_path: Path) -> 
         seen["small"] += 1
 
     check()
-    assert seen["small"] >= 20
+    assert seen["small"] >= 15
     assert seen["rested"] >= 1

@@ -429,6 +429,24 @@ def test_release_1_3_empties_a_controller_before_it_deletes_it() -> None:
     assert shell.asked[1].body.spec.replicas == 0
 
 
+@pytest.mark.parametrize("trouble", [CUT, r.forbidden("replicationcontrollers", "web", "no")])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_release_1_3_does_not_delete_a_controller_that_it_could_not_empty(
+        trouble: Any, at: int) -> None:
+    """Its pods would stay, with nobody to count them; the next thing to delete is not affected."""
+    answers = [rc(), rc(replicas=0), rc(replicas=0, observedGeneration=1)]
+
+    def answer(request: Request) -> Any:
+        step = len(shell.asked) - 1
+        if request.name == "other":
+            return r.not_found("replicationcontrollers", "other")
+        return trouble if step == at else answers[step]
+    shell = Shell(answer, "1.3")
+    shell.run("delete rc web other")
+    assert [each.name for each in shell.asked if each.verb == "delete"] == ["other"]
+    assert shell.local.last.code == 1
+
+
 # ---- interruptions -------------------------------------------------------------------------------
 
 
