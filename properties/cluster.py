@@ -162,6 +162,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "found by exploration: the client of release 1.3 deleted a controller whose pods it had "
         "failed to remove first, and they stayed for ever",
         nothing_is_left_when_nothing_is_wanted.name,
-        (("reference_impl.kubectl.plans:_given_up", _delete_all_the_same),),
+        (("reference_impl.kubectl.plans:given_up", _delete_all_the_same),),
         faults="lose_request,lose_reply"),
 )

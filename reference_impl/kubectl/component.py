@@ -103,10 +103,10 @@ class Kubectl(Component[Local]):
         if session.stale:
             return self._go_on(local, session._replace(stale=False), io)
         op = session.plan[0]
-        if message.body is CUT:
+        if message.body == CUT:
             if op.then == "gone":
                 return self._wait(local, session, io)
-            session = session.failed("error: unexpected EOF\n").after()
+            session = plans.given_up(session.failed("error: unexpected EOF\n"), op)
             return self._go_on(local, session, io)
         assert isinstance(message.body, Reply)
         return self._answered(local, session, op, message.body, io)

@@ -333,10 +333,10 @@ def _refused(session: Session, op: Op, status: Status) -> Session:
     every = session.command.many and op.then in ("got", "delete listed")
     if every and status.code == 404 and not op.request.name:
         return session.after()
-    return _given_up(session.failed(error_text(session, op, status)), op)
+    return given_up(session.failed(error_text(session, op, status)), op)
 
 
-def _given_up(session: Session, op: Op) -> Session:
+def given_up(session: Session, op: Op) -> Session:
     """The session after a refusal. A controller that could not be emptied is not deleted either:
     its pods would stay, with nobody to count them."""
     left = session.plan[1:]
