@@ -73,7 +73,7 @@ def test_all_states_keep_all_rules_and_the_counts_are_as_pinned(path: str) -> No
     assert report.verdict == "holds", report.failure
     assert (report.states, report.transitions, report.depth) == PINNED[path]
     assert all(report.coverage.taken.values())
-    assert set(report.liveness.values()) <= {"holds"}
+    assert all(verdict.startswith("holds") for verdict in report.liveness.values())
 
 
 @pytest.mark.parametrize("path", SPECS)

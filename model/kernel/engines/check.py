@@ -10,13 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from model.kernel.errors import InputError
 from model.kernel.spec import interpret, ir
 from model.kernel.spec.ground import Grounded, GroundState, ground, ground_guards
 from model.kernel.spec.interpret import Found, Program, search
 from model.kernel.spec.render import render
+
+if TYPE_CHECKING:
+    from model.kernel.engines.liveness import Graph
 
 Verdict = Literal["holds", "violated", "incomplete"]
 EngineName = Literal["auto", "interpreter", "native", "numba", "numpy"]
@@ -307,24 +310,29 @@ def _judge_whole(module: ir.Module, scope: ir.Scope, report: Report, liveness: b
 
 
 def _judge_liveness(module: ir.Module, scope: ir.Scope, report: Report) -> None:
+    """The leads-to rules; at the scope "live" of the spec where this one is too large for them."""
     if report.orbits is not None:
         reason = "not judged: a graph reduced by symmetry does not keep instances apart"
         report.liveness = {each.name: reason for each in module.leads_tos}
         return
+    where = ""
     if report.states > LIVENESS_STATES_MAX:
-        reason = f"not judged: more than {LIVENESS_STATES_MAX:,} states"
-        report.liveness = {each.name: reason for each in module.leads_tos}
-        return
-    from model.kernel.engines.liveness import build_graph, check_leads_to
+        if "live" not in module.scopes:
+            reason = f"not judged: more than {LIVENESS_STATES_MAX:,} states"
+            report.liveness = {each.name: reason for each in module.leads_tos}
+            return
+        scope = module.scopes["live"]
+        where = f" (at {scope})"
+    from model.kernel.engines.liveness import check_leads_to
 
-    grounded = ground(module, scope)
-    graph = build_graph(grounded, states_max=LIVENESS_STATES_MAX + 1)
+    graph = _graph(module, scope, report.states)
     if graph is None:
         report.liveness = {each.name: "not judged: the graph took too long"
                            for each in module.leads_tos}
         return
+    grounded = graph.grounded
     for result in check_leads_to(graph):
-        report.liveness[result.name] = "holds" if result.holds else "violated"
+        report.liveness[result.name] = ("holds" if result.holds else "violated") + where
         if result.lasso is not None and report.failure is None:
             lasso = result.lasso
             stem = show_trace(grounded, lasso.stem, lasso.stem_states)
@@ -334,3 +342,19 @@ def _judge_liveness(module: ir.Module, scope: ir.Scope, report: Report) -> None:
             report.verdict = "violated"
             report.failure = Failure("leads-to", result.name, f"{module.file}:{rule.line}")
             report.trace = Trace(stem.initial, stem.steps + loop.steps, len(stem.steps))
+
+
+def _graph(module: ir.Module, scope: ir.Scope, states: int) -> Graph | None:
+    """All states and transitions; by the packed search where they are many and it can hold them."""
+    from model.kernel.engines.liveness import build_graph
+
+    if states > FIRST_TIER_STATES // 5:
+        from model.kernel.engines import packed
+
+        try:
+            found = packed.graph(module, scope, states_max=LIVENESS_STATES_MAX)
+        except packed.Unpackable:
+            found = None
+        if found is not None:
+            return found
+    return build_graph(ground(module, scope), states_max=LIVENESS_STATES_MAX + 1)
