@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.api.conditions import find, is_true
+from model.api.objects import Node
 from model.api.requests import delete
 from model.kernel.component import Io
 from model.kernel.mutant import Mutant
@@ -440,11 +441,10 @@ def _forgets_who_waits(self: Kubelet, local: Local, record: PodRecord, io: Io) -
     return after._replace(informer=local.informer)
 
 
-def _gives_up_after_a_conflict(self: Kubelet, local: Local, body: Any, io: Io) -> Local:
-    return _on_node(self, local, body, io)._replace(node_dirty=False)
+def _believes_to_be_ready(node: Node) -> bool:
+    return True
 
 
-_on_node = Kubelet._on_node
 _construct = Kubelet.__init__
 _forget = Kubelet._forget
 _COMPONENT = "reference_impl.kubelet.component"
@@ -502,11 +502,11 @@ MUTANTS = (
            "what_the_api_shows_is_what_runs",
            (("reference_impl.kubelet.runtime:survived", _trusts_its_last_status),), "containers",
            "crash"),
-    Mutant("kubelet-node-status-given-up",
-           "a node status that was refused as a conflict is not written again",
+    Mutant("kubelet-waits-with-its-node-status",
+           "a node that others told to be not ready says otherwise only with its next heartbeat",
            "a_machine_that_is_up_is_told_to_be_ready",
-           ((f"{_COMPONENT}:Kubelet._on_node", _gives_up_after_a_conflict),),
-           "failing-nodes", "isolate,lose_reply"),
+           ((f"{_COMPONENT}:reports_ready", _believes_to_be_ready),), "silent-node",
+           "skew"),
     Mutant("kubelet-static-pod-recreate-stuck", "kubelet-static-pod-recreate-stuck",
            "a_bound_pod_is_taken_up_by_its_machine",
            ((f"{_COMPONENT}:Kubelet._forget", _forgets_who_waits),), "containers"),
