@@ -92,6 +92,7 @@ class Aliases(Spec):
 class Crowns(Spec):
     """Records that come up only by two updates at once, and only where an update is left out."""
 
+    wild = constant(0)
     scopes = {"ci": {"Pod": 3}}
     colour: Map[Pod, Metal] = each("red")
     weight: Map[Pod, Small] = each(0)
@@ -102,7 +103,7 @@ class Crowns(Spec):
         require(self.colour[p] == "red" and self.colour[q] == "red")
         require(self.weight[p] == 0 and self.weight[q] == 0)
         self.colour[p] = "gold"
-        self.weight[q] = 3
+        self.weight[q] = 3 + self.wild
 
     @action
     def dip(self, p: Pod) -> None:
@@ -142,6 +143,11 @@ class Ring(Spec):
         require(self.head > i)
         require(self.entry[self.head - 1] == "green")
         self.entry[i] = "red"
+
+    @action
+    def look_beyond(self) -> None:
+        require(self.guarded == 2 and self.head == len(Slot))
+        self.total = 1 if self.entry[self.head] == "blue" else 0
 
     @action
     def measure(self) -> None:

@@ -228,9 +228,21 @@ def test_a_read_outside_a_numbered_index_is_a_mistake(engine: packed.EngineName)
     """It is found when it is evaluated, and only then."""
     module = module_of("Ring")
     assert search(module, scope_of(module), engine=engine).verdict == "holds"
-    failure = search(module, scope_of(module, guarded=0), engine=engine).failure
+    for guarded, length in ((0, 0), (2, 4)):  # in a guard; in the value of an update
+        failure = search(module, scope_of(module, guarded=guarded), engine=engine).failure
+        assert failure is not None
+        assert (failure.kind, failure.name, len(failure.states)) == (
+            "fault", "a numbered index is read outside its values", length + 1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_value_outside_its_domain_is_told_before_its_record(engine: packed.EngineName) -> None:
+    """The record that it would make is in no table; that is the spec's mistake, not ours."""
+    module = module_of("Crowns")
+    failure = search(module, scope_of(module, wild=1), engine=engine).failure
     assert failure is not None
-    assert (failure.kind, failure.name) == ("fault", "a numbered index is read outside its values")
+    assert (failure.kind, failure.name, len(failure.path)) == (
+        "fault", "weight leaves its values 0..3", 1)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

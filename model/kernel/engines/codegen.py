@@ -25,8 +25,9 @@ from model.kernel.spec.ir import Expr
 # Words of the status, at the front of `s`.
 HEAD, TAIL, LEVEL_END, DEPTH, TRANSITIONS, FAULT = range(6)
 STATUS_WORDS = 16
-# What FAULT holds: nothing, or one of these plus a number.
-BROKEN_INVARIANT, BROKEN_STEP, OUT_OF_DOMAIN, OUT_OF_TABLE, OUT_OF_KEYS = (
+# What FAULT holds: nothing, or one of these plus a number. The largest of a state is kept: a value
+# outside its domain may look like a record that never comes up, or break a rule.
+BROKEN_INVARIANT, BROKEN_STEP, OUT_OF_TABLE, OUT_OF_DOMAIN, OUT_OF_KEYS = (
     10_000, 20_000, 30_000, 40_000, 50_000)
 AGGREGATE_MAX = 64  # a quantifier of one bound name with more values is not kept in a table
 
@@ -537,7 +538,7 @@ class Search:
 
     def fault(self, what: int) -> None:
         """The statement under a condition that was just said."""
-        self.say(f"    fault = {what}")
+        self.say(f"    fault = max(fault, {what})")
 
     def fresh_values(self, block: Block, updates: list[ir.Update], entry: str,
                      old: str) -> dict[str, str]:

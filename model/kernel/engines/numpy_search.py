@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from model.kernel.engines.codegen import free_names, within
+from model.kernel.engines.codegen import free_names, risky, within
 from model.kernel.engines.layout import Layout
-from model.kernel.engines.lower import Rule, Unpackable, span
+from model.kernel.engines.lower import TRUE, Rule, Unpackable, span
 from model.kernel.engines.packed import DENSE_RANKS_MAX, Limits, Progress, Raw
 from model.kernel.engines.vector import Block, Evaluate, Evaluator, Names
 from model.kernel.spec import ir
@@ -32,6 +32,7 @@ class _Write(NamedTuple):
     keys: tuple[Evaluate, ...]
     value: Evaluate
     condition: Evaluate | None
+    undefined: tuple[Evaluate, ...]  # of the condition, then of the value and the keys
     bounds: tuple[int, int] | None  # None: the value is sure to be in its domain
     over: tuple[tuple[str, range], ...]
 
@@ -96,6 +97,9 @@ class _Search:
         program = layout.program
         self.rules = [self._prepare(rule) for rule in program.rules]
         self.invariants = [self.evaluator.value(each.condition) for each in program.invariants]
+        self.doubtful = [self.evaluator.undefined(each.condition)
+                         for each in (*program.invariants, *program.witnesses)
+                         if risky(each.condition)]
         self.witnesses = [self.evaluator.value(each.condition) for each in program.witnesses]
         self.witnessed = [False] * len(self.witnesses)
         self.counts = [0] * len(program.rules)
@@ -135,8 +139,10 @@ class _Search:
         for binder in update.over:
             low, high = span(binder.type, self.scope)
             over.append((binder.name, range(low, high + 1)))
+        undefined = tuple(map(self.evaluator.undefined,
+                              (update.condition or TRUE, update.value, *update.keys)))
         return _Write(update, number, place, tuple(map(value, update.keys)), value(update.value),
-                      None if update.condition is None else value(update.condition),
+                      None if update.condition is None else value(update.condition), undefined,
                       None if safe else (field.low, field.high), tuple(over))
 
     def _instances(self, rule: Rule, levels: list[list[tuple[Evaluate, Evaluate]]]) -> Iterator[
@@ -162,10 +168,12 @@ class _Search:
 
         yield from descend(0, {}, True)
 
-    def _complain(self, undefined: Any) -> None:
+    def _complain(self, undefined: Any, rows: Any = None) -> None:
+        """Stop where a key lies outside its index; `rows`: the states that were looked at."""
         if self.np.any(undefined):
             row = int(self.np.argmax(undefined)) if self.np.ndim(undefined) else 0
-            raise _Found(Failure("fault", "a key outside its index", 0, (), ()), row)
+            raise _Found(Failure("fault", "a key outside its index", 0, (), ()),
+                         row if rows is None else int(rows[row]))
 
     def _successors(self, writes: list[_Write], names: Names, rows: Any) -> Any:
         """The numbers of the states after the step, for these rows."""
@@ -184,9 +192,13 @@ class _Search:
                fresh: dict[tuple[int, int], dict[int, Any]]) -> None:
         np, block = self.np, self.evaluator.block
         assert block is not None
+        first, *later = (_at(np, undefined(names), rows) for undefined in write.undefined)
+        self._complain(first, rows)
         condition: Any = True if write.condition is None else _at(np, write.condition(names), rows)
         if not np.any(condition):
             return
+        for undefined in later:
+            self._complain(np.logical_and(condition, undefined), rows)
         value = _at(np, write.value(names), rows)
         if write.bounds is not None:
             low, high = write.bounds
@@ -251,6 +263,8 @@ class _Search:
         for hit, digits in zip(self.hits, block.digits, strict=True):
             for digit in digits:
                 hit[digit] = True
+        for undefined in self.doubtful:
+            self._complain(undefined({}))
         rules = self.layout.program.module.invariants
         for rule, holds in zip(rules, self.invariants, strict=True):
             broken = np.broadcast_to(np.logical_not(holds({})), (block.size,))
