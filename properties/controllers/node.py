@@ -9,7 +9,7 @@ from model.controllers.node import Draining as Spec
 from model.kernel.action import Action
 from model.kernel.component import Io
 from model.kernel.mutant import Mutant
-from model.kernel.property import Part, Property, leads_to, sometimes, step_rule
+from model.kernel.property import Part, Property, always, leads_to, sometimes, step_rule
 from model.kernel.refine import Derived, refinement
 from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
@@ -132,6 +132,27 @@ def pods_of_a_lost_node_are_not_ready(world: World) -> str | None:
         if (node is not None and name not in alive and ready(node) == "Unknown"
                 and is_ready(pod)):
             return f"pod {title(pod)} is Ready on the lost node {node.metadata.name}"
+    return None
+
+
+@always(reads=(Part(NAME, "queue"), WORK),
+        why="a crash between marking a node and marking its pods must not leave the pods ready")
+def a_resting_controller_leaves_no_ready_pod_on_a_lost_node(world: World) -> str | None:
+    """With nothing queued, in hand or planned, no pod is Ready, in its cache and in the store, on a
+    node that is lost."""
+    slot = world.slots[world.names[NAME]]
+    local: State = slot.local
+    if not local.synced or local.work is not None or local.queue.order:
+        return None
+    planned = {key for _, key in slot.timers}
+    bound = local.caches[PODS].indexes[0]
+    for name, node in local.caches[NODES].store.items():
+        if ready(node) != "Unknown" or planned & {f"unready:{name}", f"retry:mark|{name}"}:
+            continue
+        for key in bound.get(name, ()):
+            now = stored(world, "pods", *key.split("/"))
+            if is_ready(local.caches[PODS].store[key]) and now is not None and is_ready(now):
+                return f"pod {key} is Ready on the lost node {name} and nobody will look"
     return None
 
 
@@ -288,7 +309,8 @@ REFINEMENT = refinement(
 
 PROPERTIES: tuple[Property, ...] = (
     a_node_that_reports_in_time_is_not_declared_lost, a_dead_node_is_drained,
-    a_live_node_is_released, pods_of_a_lost_node_are_not_ready, a_node_is_lost, a_pod_is_evicted,
+    a_live_node_is_released, pods_of_a_lost_node_are_not_ready,
+    a_resting_controller_leaves_no_ready_pod_on_a_lost_node, a_node_is_lost, a_pod_is_evicted,
     REFINEMENT)
 
 
@@ -328,13 +350,13 @@ MUTANTS = (
            "mass-eviction-when-controller-partitioned",
            "the_controller_drains_as_its_spec_allows",
            ((f"{HOME}:NodeController.is_outage", never_an_outage),),
-           scenario="failing-nodes", faults="isolate"),
+           scenario="one-node", faults="isolate"),
     Mutant("taint-removed-eviction-not-cancelled", "taint-removed-eviction-not-cancelled",
            "the_controller_drains_as_its_spec_allows",
            ((f"{HOME}:NodeController.cancel", cancels_only_without_taints),),
            scenario="failing-nodes"),
     Mutant("pods-not-marked-after-restart", "pods-not-marked-after-restart",
-           "pods_of_a_lost_node_are_not_ready",
+           "a_resting_controller_leaves_no_ready_pod_on_a_lost_node",
            ((f"{HOME}:NodeController.unreadies_pods", marks_only_on_the_transition),),
-           scenario="failing-nodes", faults="crash"),
+           scenario="one-node", faults="crash,isolate"),
 )

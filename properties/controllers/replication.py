@@ -348,9 +348,9 @@ def counted_for_any_pod(book: Expectations, key: str, pod: str) -> Expectations:
     return book.set(key, found._replace(deletions=left)) if left else book.drop(key)
 
 
-def dropped_after_five_failures(queue: WorkQueue, key: str, io: Io) -> WorkQueue:
+def dropped_after_two_failures(queue: WorkQueue, key: str, io: Io) -> WorkQueue:
     failures = queue.failures.get(key, 0) + 1
-    if failures > 5:
+    if failures > 2:
         return work_queue.forget(queue, key)
     io.after(5 << failures, work_queue.RETRY + key)
     return queue._replace(failures=queue.failures.set(key, failures))
@@ -369,7 +369,8 @@ LIB = "reference_impl.lib"
 MUTANTS = (
     Mutant("rc-syncs-before-pod-store-synced", "rc-syncs-before-pod-store-synced",
            "no_pod_is_asked_for_while_enough_are_known",
-           ((f"{LIB}.controller:Controller.has_synced", synced_without_pods),), faults="crash"),
+           ((f"{LIB}.controller:Controller.has_synced", synced_without_pods),),
+           scenario="restarts", faults="crash"),
     Mutant("rc-expectation-counts-delete-twice", "rc-expectation-counts-delete-twice",
            "the_controller_plans_as_its_spec_allows",
            ((f"{LIB}.expectations:deletion_observed", counted_for_any_pod),)),
@@ -379,7 +380,7 @@ MUTANTS = (
            ((f"{LIB}.expectations:waits_ms", never_waits),)),
     Mutant("workqueue-drop-after-max-retries", "workqueue-drop-after-max-retries",
            "replica_counts_converge_to_the_wish",
-           ((f"{LIB}.work_queue:add_rate_limited", dropped_after_five_failures),),
+           ((f"{LIB}.work_queue:add_rate_limited", dropped_after_two_failures),),
            scenario="refused-for-a-while"),
     Mutant("controller-adopts-during-orphan-delete", "controller-adopts-during-orphan-delete",
            "only_an_owner_that_stays_adopts",
