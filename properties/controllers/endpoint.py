@@ -7,8 +7,9 @@ from typing import Any
 from model.api.conditions import is_true
 from model.api.selectors import selects
 from model.controllers.endpoint import Endpoint as Spec
+from model.kernel.action import Action
 from model.kernel.mutant import Mutant
-from model.kernel.property import Part, Property, each, leads_to, sometimes
+from model.kernel.property import Part, Property, each, leads_to, sometimes, step_rule
 from model.kernel.refine import Derived, refinement
 from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
@@ -85,6 +86,27 @@ def a_service_lists_exactly_its_ready_pods(world: World) -> str | None:
         if wanted != found:
             return (f"Service {title(service)} lists {len(found)} ready pods and has {len(wanted)}:"
                     f" missing {sorted(wanted - found)}, too many {sorted(found - wanted)}")
+    return None
+
+
+@step_rule(reads=(Part(NAME, "caches"),),
+           why="a Service that was replaced at once would stay without Endpoints")
+def a_difference_that_is_seen_makes_its_service_due(before: World, action: Action,
+                                                    after: World) -> str | None:
+    """When a cache shows Endpoints that are not what the cached pods ask for, the Service waits for
+    a sync, or is in hand."""
+    old, new = before[NAME].caches, after[NAME].caches
+    if old[ENDPOINTS].store is new[ENDPOINTS].store or not new[SERVICES].synced \
+            or not new[PODS].synced:
+        return None
+    local: State = after[NAME]
+    for key, _, endpoints in old[ENDPOINTS].store.diff(new[ENDPOINTS].store):
+        service = new[SERVICES].store.get(key)
+        if service is None or not governed(service) or key in local.queue.dirty:
+            continue
+        wanted = {uid: where for (name, uid), where in seen_by(local).items() if name == key}
+        if endpoints is None or listed(endpoints) != wanted:
+            return f"the cached Endpoints of {key} are not what its pods ask for, and nobody looks"
     return None
 
 
@@ -226,7 +248,8 @@ REFINEMENT = refinement(
     why="Endpoints that differ from what the controller knows send traffic to wrong pods")
 
 PROPERTIES: tuple[Property, ...] = (
-    a_service_lists_exactly_its_ready_pods, endpoints_name_only_pods_of_their_namespace,
+    a_service_lists_exactly_its_ready_pods, a_difference_that_is_seen_makes_its_service_due,
+    endpoints_name_only_pods_of_their_namespace,
     a_service_reaches_a_ready_pod, REFINEMENT)
 
 
@@ -253,7 +276,7 @@ def terminating_pods_stay(pod: Any, service: Any) -> bool:
 HOME = "reference_impl.controllers.endpoint"
 MUTANTS = (
     Mutant("endpoints-missing-after-service-recreate", "endpoints-missing-after-service-recreate",
-           "a_service_lists_exactly_its_ready_pods",
+           "a_difference_that_is_seen_makes_its_service_due",
            ((f"{HOME}:Endpoint.keys_for", endpoints_are_not_watched),),
            scenario="service-recreated"),
     Mutant("endpoints-keep-terminal-pod-ip", "endpoints-keep-terminal-pod-ip",

@@ -338,6 +338,10 @@ def marks_only_on_the_transition(self: NodeController, old: Any, new: Any) -> bo
     return old is not None and ready(old) == "True" and ready(new) != "True"
 
 
+def does_not_look_at_pods(self: NodeController, local: State, pod: Any) -> bool:
+    return False
+
+
 _CANCEL = NodeController.cancel
 
 HOME = "reference_impl.controllers.node"
@@ -357,6 +361,7 @@ MUTANTS = (
            scenario="failing-nodes"),
     Mutant("pods-not-marked-after-restart", "pods-not-marked-after-restart",
            "a_resting_controller_leaves_no_ready_pod_on_a_lost_node",
-           ((f"{HOME}:NodeController.unreadies_pods", marks_only_on_the_transition),),
+           ((f"{HOME}:NodeController.unreadies_pods", marks_only_on_the_transition),
+            (f"{HOME}:NodeController.is_ready_on_a_lost_node", does_not_look_at_pods)),
            scenario="one-node", faults="crash,isolate"),
 )

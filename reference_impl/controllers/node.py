@@ -116,10 +116,8 @@ class NodeController(Controller[Memory]):
         name = node_of(change.old if pod is None else pod)
         if not name:
             return local
-        if pod is not None and rules.is_ready(pod):
-            node = local.caches[NODES].store.get(name)
-            if node is not None and rules.readiness(node) == "Unknown":
-                io.after(self.grace_ms, UNREADY + name)
+        if pod is not None and self.is_ready_on_a_lost_node(local, pod):
+            io.after(self.grace_ms, UNREADY + name)
         return self._reconsider(local, change.key, pod, io)
 
     def _lease_changed(self, local: State, change: Change, io: Io) -> State:
@@ -191,10 +189,14 @@ class NodeController(Controller[Memory]):
             return (GONE + name,)
         # At once only where the pod is new to us: a kubelet that is back may set its pods ready
         # before its node, and must not be answered write for write. Else a grace period later.
-        if rules.readiness(node) == "Unknown" and rules.is_ready(pod) and (
-                change.old is None or node_of(change.old) != name):
+        if self.is_ready_on_a_lost_node(local, pod) and node_of(change.old) != name:
             return (MARK + name,)
         return ()
+
+    def is_ready_on_a_lost_node(self, local: State, pod: Pod) -> bool:
+        """Whether the caches show a pod ready on a node that is Ready=Unknown."""
+        node = local.caches[NODES].store.get(node_of(pod) or "")
+        return node is not None and rules.readiness(node) == "Unknown" and rules.is_ready(pod)
 
     def _keys_for_node(self, change: Change) -> tuple[str, ...]:
         old, new = change.old, change.new
