@@ -115,7 +115,9 @@ def labels(step: Transition) -> tuple[Label, ...]:
             found.append(Label("judge", (old,)))
             was = now if now == "releasing" else ("nothing" if _has_left(after, before, step)
                                                   else "releasing")
-    if was == "releasing" and now == "nothing":
+    finalizes = (after is not None and after.at == "finalize"
+                 and (before is None or before.at != "finalize"))
+    if finalizes or (was == "releasing" and now == "nothing"):
         found.append(Label("release", (old,)))
     return tuple(found)
 
@@ -186,7 +188,7 @@ MUTANTS = (
            ((f"{_MODULE}.hold_off_ms", swept_at_once),), scenario="tenant"),
     Mutant("namespace-released-after-one-sweep",
            "what a sweep has deleted is taken for gone, though it may take its time",
-           "every_stored_object_lies_in_a_namespace_that_exists",
+           "the_namespace_controller_sweeps_as_its_spec_allows",
            ((f"{_MODULE}.may_release", released_after_one_sweep),), scenario="tenant"),
     Mutant("namespace-permanent-unsupported-cache", "namespace-permanent-unsupported-cache",
            "every_stored_object_lies_in_a_namespace_that_exists",
