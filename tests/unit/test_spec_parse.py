@@ -192,3 +192,16 @@ def test_scopes_are_read_in_every_spelling_and_refused_with_the_names_that_exist
     for text in ("pods=x", "machines=2", "pods=0", "pods"):
         with pytest.raises(InputError, match=r"scope|index set|member"):
             read_scope(module, text)
+
+
+def test_the_example_of_the_reference_page_is_a_spec_that_holds() -> None:
+    """The page cannot rot."""
+    from pathlib import Path
+
+    from model.kernel.engines.check import check
+
+    page = Path(__file__).parents[2] / "docs" / "reference" / "spec-language.md"
+    example = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    module = parse_text(example, "Packing", file="spec-language.md")
+    report = check(module, make_scope(module))
+    assert (report.verdict, report.states) == ("holds", 100)  # 25 ways to place, 4 wishes
