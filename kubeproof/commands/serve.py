@@ -15,6 +15,7 @@ from model.kernel.errors import InputError
 HELP = "serve the API over HTTP, with the simulated cluster behind it, for real clients"
 PARTS = ("apiserver", "etcd", "controllers", "scheduler", "kubelet", "proxy", "cloud",
          "no-anonymous")
+CRASHES_MAX = 1_000_000
 DEFAULT_PARTS = "apiserver,etcd,controllers,scheduler,kubelet,proxy,cloud"
 
 
@@ -87,6 +88,7 @@ def _system(options: argparse.Namespace, parts: tuple[str, ...], users: dict[str
     """The scenario's system with the chosen components, and a door for outside clients."""
     from kubeproof.options import load_scenario
     from model.api.objects import EPOCH
+    from model.kernel.fault import FaultPlan
     from model.kernel.system import System
     from model.kernel.values import FrozenMap
     from reference_impl.apiserver.component import ApiServer, config_of
@@ -110,7 +112,10 @@ def _system(options: argparse.Namespace, parts: tuple[str, ...], users: dict[str
     chosen = [server if component.name == "apiserver" else component
               for component in build(scenario).components if _runs(component.name, parts)]
     now = datetime.now(UTC)
-    return System((*chosen, Outside()), start_ms=int((now - EPOCH).total_seconds() * 1000))
+    # A component that fails is restarted by the fault that stands for a crash.
+    crashes = FaultPlan((("crash", CRASHES_MAX),))
+    return System((*chosen, Outside()), (), crashes,
+                  int((now - EPOCH).total_seconds() * 1000))
 
 
 def _runs(name: str, parts: tuple[str, ...]) -> bool:

@@ -8,13 +8,15 @@ thread: an answer is complete before the next request is looked at, or it waits 
 
 from __future__ import annotations
 
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 from model.kernel.action import Action
 from model.kernel.component import CUT
-from model.kernel.system import System
+from model.kernel.system import System, Transition
 from model.kernel.world import World
 from reference_impl.apiserver.access.authentication import OUTSIDE
 
@@ -101,7 +103,10 @@ class Engine:
 
     def act(self, action: Action) -> None:
         """Take one action and pass on what it brought to a client."""
-        step = self.system.transition(self.world, action)
+        try:
+            step = self.system.transition(self.world, action)
+        except Exception:
+            step = self._crashed(action)
         if step is None:
             return
         self.world = step.after
@@ -112,3 +117,14 @@ class Engine:
             sink = self.sinks.get(message.lane)
             if sink is not None:
                 sink(None if message.body == CUT else message.body)
+
+    def _crashed(self, action: Action) -> Transition | None:
+        """A component failed on what it received: say so, and start it anew. Its clients see their
+        connections break, as they would when a process dies."""
+        traceback.print_exc(file=sys.stderr)
+        name = action.actor
+        broken = self.system.transition(self.world, Action("fault", "crash", (name,)))
+        if broken is None:
+            raise AssertionError(f"{name} cannot be restarted after {action}")
+        self.world = broken.after
+        return self.system.transition(self.world, Action(name, "restart"))

@@ -22,7 +22,7 @@ from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import UP, World
 from reference_impl.apiserver import storage
 from reference_impl.apiserver.registry import allocators, repair, transforms
-from reference_impl.apiserver.registry.allocators import RangeAllocation, Work
+from reference_impl.apiserver.registry.allocators import RangeAllocation
 from reference_impl.apiserver.registry.deletion import REMOVE
 from reference_impl.apiserver.registry.store import Store
 from reference_impl.apiserver.state import Pending, State
@@ -303,7 +303,8 @@ def is_held(obj: Any) -> bool:
     """Whether finalizers keep an object."""
     if obj.metadata.finalizers:
         return True
-    return obj.kind == "Namespace" and bool(obj.spec is not None and obj.spec.finalizers)
+    is_namespace: bool = obj.kind == "Namespace"
+    return is_namespace and bool(obj.spec is not None and obj.spec.finalizers)
 
 
 def places_of(entry: KeyValue | None) -> frozenset[str]:
@@ -515,8 +516,18 @@ _REGISTRY = "reference_impl.apiserver.registry"
 _SPEC = REFINEMENT.name
 
 
-def _nobody_else(self: Store, local: State, pending: Pending, item: Work) -> frozenset[str]:
-    return frozenset()
+_honest_fail = Store._fail
+
+
+def _released_with_the_refusal(self: Store, local: State, lane: str, pending: Pending,
+                               status: Status, io: Io) -> State:
+    """A creation that is refused frees the ports that it asked for, whoever holds them."""
+    asked = pending.candidate
+    if asked is not REMOVE and asked.kind == "Service" and pending.base is None:
+        wanted = tuple(work for work in _honest_releases(asked, None)
+                       if work.key == allocators.PORTS)
+        pending = pending._replace(undo=(*pending.undo, *wanted))
+    return _honest_fail(self, local, lane, pending, status, io)
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -543,5 +554,5 @@ MUTANTS: tuple[Mutant, ...] = (
            _SPEC, ((f"{_REGISTRY}.repair:due", _due_at_first_sight),)),
     Mutant("released_though_another_holds", "shared-nodeport-released-by-first-delete",
            _SPEC, ((f"{_REGISTRY}.allocators:release", _released_whoever_holds),
-                   (f"{_STORE}:Store._others", _nobody_else))),
+                   (f"{_STORE}:Store._fail", _released_with_the_refusal))),
 )

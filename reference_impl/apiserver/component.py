@@ -15,6 +15,7 @@ from typing import Any
 from model.api.requests import (
     Request,
     Status,
+    WatchEvent,
     forbidden,
     refused,
     timed_out,
@@ -277,12 +278,12 @@ class ApiServer(Component[State]):
         if initial:
             for obj in local.cache.get(request.resource, EMPTY).values():
                 if storage.selected(watcher, obj):
-                    io.reply(*channel, storage.WatchEvent("ADDED", obj))
+                    io.reply(*channel, WatchEvent("ADDED", obj))
             if options.send_initial_events and options.allow_bookmarks:
                 io.reply(*channel, storage.bookmark(resource, local.revision, True))
         opened = storage.resume(local, watcher, io)
         if type(opened) is Status:
-            io.reply(*channel, storage.WatchEvent("ERROR", opened))
+            io.reply(*channel, WatchEvent("ERROR", opened))
             return local
         if options.allow_bookmarks and not any(w.bookmarks for w in local.watchers.values()):
             io.after(BOOKMARK_EVERY_MS, BOOKMARKS)

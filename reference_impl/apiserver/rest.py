@@ -63,6 +63,8 @@ def refused_body(request: Request, resource: Resource) -> Status | None:
     if body is None or request.verb not in ("create", "update") or request.subresource in (
             "binding", "eviction"):
         return None
+    if request.subresource not in ("scale", "token") and body.kind != resource.kind:
+        return bad_request(f"the object provided is a {body.kind}, not a {resource.kind}")
     metadata = body.metadata
     if resource.namespaced and metadata.namespace and metadata.namespace != request.namespace:
         return bad_request("the namespace of the provided object does not match the namespace "

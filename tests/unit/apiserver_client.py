@@ -9,37 +9,40 @@ from model.api.scenario import Scenario
 from model.kernel.action import Action, Scalar
 from model.kernel.component import Component, Io, Message
 from model.kernel.driver import FairDriver, run
-from model.kernel.system import System
+from model.kernel.system import System, Transition
 from model.kernel.world import World
 from reference_impl.apiserver.component import ApiServer, config_of
 from reference_impl.etcd.member import Etcd
 
 
 class Heard(NamedTuple):
-    """What came back, as (lane, body), oldest first."""
+    """What came back, as (lane, body), oldest first; `asked`: how many requests were sent."""
 
     messages: tuple[tuple[str, Any], ...] = ()
+    asked: int = 0
 
 
 class Caller(Component[Heard]):
-    """Sends the requests that a test puts into `outbox` (configuration shared with the test)."""
+    """Sends the requests that a test puts into `outbox` (configuration shared with the test). A
+    patient caller sends the next one only when each before it was answered."""
 
-    def __init__(self, name: str = "kubectl") -> None:
+    def __init__(self, name: str = "kubectl", patient: bool = False) -> None:
         self.name = name
+        self.patient = patient
         self.outbox: list[Any] = []
 
     def init(self, io: Io) -> Heard:
         return Heard()
 
     def accepts(self, local: Heard, verb: str, args: tuple[Scalar, ...]) -> bool:
-        return verb == "ask"
+        return verb == "ask" and (not self.patient or len(local.messages) >= local.asked)
 
     def step(self, local: Heard, verb: str, args: tuple[Scalar, ...], io: Io) -> Heard:
         io.request("apiserver", str(args[1]), self.outbox[int(args[0])])
-        return local
+        return Heard(local.messages, local.asked + 1)
 
     def receive(self, local: Heard, message: Message, io: Io) -> Heard:
-        return Heard((*local.messages, (message.lane, message.body)))
+        return Heard((*local.messages, (message.lane, message.body)), local.asked)
 
 
 class Cluster:
@@ -58,6 +61,20 @@ class Cluster:
         """Serve everything fairly until nothing is ready; upkeep is left alone."""
         while self.world.total:
             self.act(self.system.pick(self.world, 0))
+
+    def settle_without_cache(self) -> list[Transition]:
+        """Serve everything but the stream that feeds the watch cache: it lags."""
+        taken = []
+        while True:
+            held = Action("apiserver", "deliver", ("etcd", "cache"))
+            ready = [action for action in self.system.enabled(self.world)
+                     if action != held and action.actor != "clock"]
+            if not ready:
+                return taken
+            step = self.system.transition(self.world, ready[0])
+            assert step is not None, f"{ready[0]} is not enabled"
+            taken.append(step)
+            self.world = step.after
 
     def act(self, action: Action) -> None:
         """Take one action, which must be allowed."""

@@ -19,6 +19,7 @@ from model.api.objects import (
     put,
     read,
     thaw,
+    with_labels,
     write,
 )
 from model.api.objects import freeze as frozen
@@ -251,17 +252,21 @@ _QUICK = {"Pod": _pod, "Service": _service, "Endpoints": _endpoints, "Secret": _
 
 def _by_document(kind: str, obj: Any) -> Any:
     if kind in _SPEC_ONLY and obj.spec is not None:
-        return put(obj, "spec", _spec_by_document(kind, type(obj.spec), obj.spec))
+        spec = _spec_by_document(kind, obj.spec)
+        if kind in _TAKES_LABELS and not obj.metadata.labels and spec.template is not None \
+                and spec.template.metadata is not None:
+            obj = with_labels(obj, spec.template.metadata.labels)
+        return put(obj, "spec", spec)
     document = thaw(obj)
     _DOCUMENTS[kind](document)
     return frozen(document)
 
 
 @lru_cache(maxsize=4096)
-def _spec_by_document(kind: str, record: type, spec: Any) -> Any:
+def _spec_by_document(kind: str, spec: Any) -> Any:
     document = {"spec": write(spec)}
     _DOCUMENTS[kind](document)
-    return read(record, document["spec"])
+    return read(type(spec), document["spec"])
 
 
 def _replicated(document: Document) -> None:
@@ -403,4 +408,5 @@ _DOCUMENTS = {
     "PersistentVolumeClaim": _claim, "PersistentVolume": _volume,
     "PriorityClass": _priority_class,
 }
+_TAKES_LABELS = ("ReplicationController", "ReplicaSet")
 _SPEC_ONLY = ("ReplicationController", "ReplicaSet", "Deployment", "LimitRange")

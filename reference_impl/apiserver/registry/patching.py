@@ -45,8 +45,10 @@ def patched(obj: Any, patch: Patch, options: Options) -> Any:
             result = merge_patch(document, change)
     except PatchError as error:
         return failure(error.code, error.reason, str(error))
+    if not isinstance(result, dict) or result.get("kind", obj.kind) != obj.kind:
+        return bad_request(f"the patch does not leave a {obj.kind}")
     try:
-        return freeze(result)
+        return freeze(result, kind=obj.kind)
     except FieldError as error:
         return bad_request(str(error))
     except InputError as error:
