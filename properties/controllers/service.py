@@ -153,6 +153,8 @@ def labels(step: Transition) -> tuple[Label, ...]:
     if work is None or work.at not in AT:
         return ()
     body = message.body
+    if (work.at in ("ensure", "release")) != (message.lane == CLOUD):
+        return ()
     if message.lane == CLOUD:
         told = body != CUT and not isinstance(body, CloudFailure)
         return (Label("ensures" if work.at == "ensure" else "releases", (old.key, told)),)

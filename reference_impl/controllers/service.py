@@ -127,11 +127,11 @@ class Services(Controller[Applied]):
 
     def received(self, local: State, message: Message, io: Io) -> State:
         work: Work | None = local.work
-        if work is None or message.lane != CLOUD:
+        if work is None or message.lane != CLOUD or work.at not in ("ensure", "release"):
             return local
         body = message.body
         if body == CUT:
-            return self.lost(local, io)
+            return self.retry(local, io)
         if isinstance(body, CloudFailure):
             local = self.event(local, work.service, "Warning", "SyncLoadBalancerFailed",
                                f"Error syncing load balancer: {body.message}", io)
@@ -139,6 +139,11 @@ class Services(Controller[Applied]):
         if work.at == "release":
             return self._released(local, work.service, io)
         return self._ensured(local, work, body, io)
+
+    def lost(self, local: State, io: Io) -> State:
+        """The connection to the API server broke: of no matter while the cloud is asked."""
+        work: Work = local.work
+        return local if work.at in ("ensure", "release") else self.retry(local, io)
 
     def _ensured(self, local: State, work: Work, reply: BalancerReply, io: Io) -> State:
         assert work.sent is not None
