@@ -68,19 +68,21 @@ def targets_of(endpoints: Endpoints | None, port_name: str) -> frozenset[Target]
                      if (port.name or "") == port_name for address in subset.addresses or ())
 
 
-_LAST: dict[str, tuple[Service | None, Endpoints | None, Value | None]] = {}
+_LAST: dict[str, tuple[tuple[Service | None, Endpoints | None, Value | None], ...]] = {}
+_LAST_KEPT = 4
 
 
 def seen_value(local: Local, key: str) -> Value | None:
-    """What the proxy has been told about a service, as ways and targets. The last answer for each
-    service is kept: all proxies are told the same."""
+    """What the proxy has been told about a service, as ways and targets. The last few answers for
+    each service are kept: all proxies are told the same."""
     service, endpoints = local.services.store.get(key), local.endpoints.store.get(key)
-    last = _LAST.get(key)
-    if last is not None and last[0] is service and last[1] is endpoints:
-        return last[2]
+    kept = _LAST.get(key, ())
+    for known, behind, value in kept:
+        if known is service and behind is endpoints:
+            return value
     ways = [] if service is None else ways_into(service)
     value = frozenset((way, targets_of(endpoints, name)) for way, name in ways) if ways else None
-    _LAST[key] = (service, endpoints, value)
+    _LAST[key] = ((service, endpoints, value), *kept[:_LAST_KEPT - 1])
     return value
 
 
@@ -123,6 +125,8 @@ def _refines(step: Transition) -> str | None:
     changed = {key for old, new in ((before.services, after.services),
                                     (before.endpoints, after.endpoints))
                for key, _, _ in old.store.diff(new.store)}
+    if not changed and verb == "deliver" and before.synced == after.synced:
+        return None  # a bookmark, or a list that brought nothing new
     keys = set(changed)
     if verb in ("sync", "sync-fails", "restart"):
         keys |= set(before.pending.keys())
