@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant("default-account-not-made-again",
            "a default account that somebody deletes is not made again",
            "each_active_namespace_has_its_default_account",
-           ((f"{_MODULE}.keys_for", deletions_overlooked),), scenario="tenant"),
+           ((f"{_MODULE}.keys_for", deletions_overlooked),), scenario="accounts"),
     Mutant("account-asked-for-in-ending-namespace",
            "the controller goes on to ask for accounts in a namespace that ends",
            "no_account_is_asked_for_that_is_known",

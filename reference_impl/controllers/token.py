@@ -48,10 +48,13 @@ class Work(NamedTuple):
     secret: Secret | None = None
 
 
-State = ControllerState[None]
+EVERY_ACCOUNT, ON_REQUEST = "every account", "on request"
+"""What the controller remembers: who gets a Secret in this release."""
+
+State = ControllerState[str]
 
 
-class Tokens(Controller[None]):
+class Tokens(Controller[str]):
     """See the head of this file. `by_itself`: accounts get a Secret without asking."""
 
     name = "controllers/token"
@@ -61,10 +64,10 @@ class Tokens(Controller[None]):
         Reflector(SECRETS, field_selector=f"type={TOKEN_TYPE}",
                   indexes={"account": lambda secret: account_key(secret)}),
     )
-    blank = None
 
     def __init__(self, by_itself: bool) -> None:
         self.by_itself = by_itself
+        self.blank = EVERY_ACCOUNT if by_itself else ON_REQUEST
 
     def keys_for(self, local: State, lane: str, change: Change) -> tuple[str, ...]:
         if lane == ACCOUNTS:
