@@ -150,7 +150,7 @@ def _request_of(step: Transition, client: str, lane: str) -> Request | None:
 
 NO_CONFLICT_WITHOUT_REASON = Property(
     "a_conditional_delete_conflicts_only_when_its_condition_is_false", "refines",
-    _no_conflict_without_reason, (PENDING,),
+    _no_conflict_without_reason, (Part(NAME, "refusal"),),
     "a controller that is told of a conflict acts on a picture that is wrong")
 
 
@@ -249,7 +249,8 @@ WATCHES = Property(
 @sometimes(reads=(PENDING,), why="else no two writes would ever meet")
 def two_writes_are_in_flight_at_once(world: World) -> bool:
     """Two requests wait for etcd, each with a transaction under way."""
-    return sum(pending.stage == "write" for pending in world[NAME].pending.values()) > 1
+    writes = [each for each in world[NAME].pending.values() if each.stage == "write"]
+    return len(writes) > 1
 
 
 # -- refinement ----------------------------------------------------------------------------------

@@ -103,7 +103,8 @@ class State(NamedTuple):
     `revision`: the store revision that the cache shows; `listed_at`: that of its last full list.
     `listeners` and `node_listeners` index the `watchers`: by resource, and watchers of one node's
     pods by that node. `pending`: connection to etcd -> request in flight. `suspects`: addresses and
-    ports without a holder, with how often the repair loop saw them so.
+    ports without a holder, with how often the repair loop saw them so. `refusal`: to whom the last
+    refusal of a write went and its code, so that a refusal is a change that properties can see.
     """
 
     incarnation: int = 0
@@ -119,6 +120,7 @@ class State(NamedTuple):
     pending: FrozenMap[str, Pending] = EMPTY
     parked: FrozenMap[Channel, Parked] = EMPTY
     suspects: FrozenMap[tuple[str, str], int] = EMPTY
+    refusal: tuple[str, str, int] = ("", "", 0)
 
 
 _FIELD = {name: at for at, name in enumerate(State._fields)}

@@ -25,7 +25,6 @@ from model.kernel.property import Checker
 from model.kernel.system import System
 from properties.apiserver.component import MUTANTS, PROPERTIES
 from reference_impl.apiserver.component import ApiServer, config_of
-from reference_impl.apiserver.registry.names import entropy, uid_from
 from reference_impl.etcd.member import Etcd
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))

@@ -505,6 +505,8 @@ class Store:
         """Answer, unless the client has gone, and forget the request."""
         if pending.client != NO_CLIENT:
             io.reply(*pending.client, reply)
+            if reply.code >= 400:
+                local = local._replace(refusal=(*pending.client, reply.code))
         return with_pending(local, lane, None) if lane in local.pending else local
 
 
