@@ -216,7 +216,6 @@ def test_every_scenario_that_ships_loads() -> None:
     for name in scenarios.names():
         loaded = scenarios.named(name)
         assert loaded.name == name
-        assert loaded.script
     worked = scenarios.named("worked-example")
     assert (worked.release, worked.service_range) == ("1.3", "169.169.0.0/16")
     assert [node.name for node in worked.nodes] == ["node-1", "node-2"]
