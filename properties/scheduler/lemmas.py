@@ -9,7 +9,6 @@ finds no input on which tree and formula differ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from typing import Any, NamedTuple
 
 from model.api.objects import freeze
