@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from model.api.scenario import Scenario
@@ -93,6 +94,7 @@ def all_properties() -> tuple[Property, ...]:
     return tuple(prop for path in sorted(found) for prop in found[path])
 
 
+@lru_cache(maxsize=65_536)
 def kind_of(action: Action) -> str:
     """What counts as one action for coverage: the family of the actor, the verb, and for messages
     whom they come from and on which kind of connection."""

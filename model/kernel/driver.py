@@ -102,9 +102,10 @@ def choose(system: System, world: World, draw: int, fault_rate: int,
     """The enabled action that the number `draw` (at least 24 bits) stands for."""
     kind, number = draw & 255, draw >> 8
     if kind < fault_rate and (world.budget or world.isolated):
-        hurts = system.hurts(world)
+        kinds = system.kinds_of_harm(world)
+        hurts = system.hurts_of(world, kinds[number % len(kinds)])
         if hurts:
-            return hurts[number % len(hurts)]
+            return hurts[number // len(kinds) % len(hurts)]
     if world.total and not (system.script and kind >= 256 - input_rate):
         return system.pick(world, number % world.total)
     inputs = system.inputs(world) if system.script else ()

@@ -147,7 +147,8 @@ class System:
 
     def hurts(self, world: World) -> tuple[Action, ...]:
         """The faults that the budget still allows, and what heals."""
-        return tuple(self._faults(world))
+        return tuple(action for kind in self.kinds_of_harm(world)
+                     for action in self.hurts_of(world, kind))
 
     def _enabled(self, world: World) -> Iterator[Action]:
         for index in world.ready:
@@ -158,7 +159,7 @@ class System:
             if not self._is_own_step(world, action):
                 yield action
         yield from self.clock(world)
-        yield from self._faults(world)
+        yield from self.hurts(world)
 
     def _is_own_step(self, world: World, action: Action) -> bool:
         slot = world.slots[self.names[action.actor]]
@@ -287,7 +288,7 @@ class System:
         after: World | None = None
         if action.actor == "clock":
             after = self._advance(world) if action == ADVANCE else None
-        elif action.actor == "fault" and action in self._faults(world):
+        elif action.actor == "fault" and action in self.hurts_of(world, action.verb):
             after = EFFECTS[action.verb](self, world, action.args)
         return None if after is None else Transition(world, action, after, -1, None, ())
 
@@ -315,14 +316,15 @@ class System:
                      changes.get("budget", world.budget), changes.get("isolated", world.isolated),
                      world.script, self.names, ready, sum(slots[index].ready for index in ready))
 
-    def _faults(self, world: World) -> Iterator[Action]:
-        for kind, left in world.budget:
-            if left > 0:
-                for args in TARGETS[kind](self, world):
-                    yield Action("fault", kind, args)
-        for kind in HEALING:
-            for args in TARGETS[kind](self, world):
-                yield Action("fault", kind, args)
+    def hurts_of(self, world: World, kind: str) -> tuple[Action, ...]:
+        """The faults of one kind that the budget still allows, or the healings of that kind."""
+        if kind not in HEALING and dict(world.budget).get(kind, 0) <= 0:
+            return ()
+        return tuple(Action("fault", kind, args) for args in TARGETS[kind](self, world))
+
+    def kinds_of_harm(self, world: World) -> tuple[str, ...]:
+        """The kinds of fault with some budget left, and the kinds of healing."""
+        return (*(kind for kind, left in world.budget if left > 0), *HEALING)
 
     def spent(self, world: World) -> World:
         """The same world with no fault left to spend."""

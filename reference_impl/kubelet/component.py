@@ -562,7 +562,7 @@ class Kubelet(Component[Local]):
             return local
         if type(body) is not Reply:
             return self._redo(local, flight.key)
-        if body.code in (403, 429) or body.code >= 500:
+        if body.code in (403, 409, 429) or body.code >= 500:
             io.after(RETRY_MS, "retry:status")
             return self._redo(local._replace(waits=True), flight.key)
         if body.code >= 400 or flight.status is None:
