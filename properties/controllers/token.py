@@ -69,6 +69,18 @@ def an_account_gets_one_token_by_itself(world: World, key: str, old: Any, new: A
     return None
 
 
+@each(of=KV, prefix="/registry/secrets/", why="who had the old account could act as the new one")
+def a_token_never_passes_to_another_account(world: World, key: str, old: Any,
+                                            new: Any) -> str | None:
+    """Once a uid stands on a Secret, it stays."""
+    if old is None or new is None or old.value.metadata.uid != new.value.metadata.uid:
+        return None
+    before, after = owner_of(old.value)[1], owner_of(new.value)[1]
+    if before in ("", after):
+        return None
+    return f"the token {title(new.value)} of the account {before} now names {after}"
+
+
 @step_rule(reads=(Part(NAME, "work"),), why="pods of the account lose their credential with it")
 def no_token_of_a_living_account_is_deleted(before: World, action: Action,
                                             after: World) -> str | None:
@@ -198,9 +210,9 @@ REFINEMENT = refinement(
     labels=labels, constants={"server": 0}, why="an old cache is no proof that an account is gone")
 
 PROPERTIES: tuple[Property, ...] = (
-    an_account_gets_one_token_by_itself, no_token_of_a_living_account_is_deleted,
-    each_account_gets_its_token, no_token_outlives_its_account, an_account_lists_a_token,
-    REFINEMENT)
+    an_account_gets_one_token_by_itself, a_token_never_passes_to_another_account,
+    no_token_of_a_living_account_is_deleted, each_account_gets_its_token,
+    no_token_outlives_its_account, an_account_lists_a_token, REFINEMENT)
 
 
 # ---- seeded bugs -------------------------------------------------------------------------------
@@ -243,6 +255,6 @@ MUTANTS = (
            "tokens_are_made_and_deleted_as_the_spec_allows",
            ((f"{_MODULE}:Tokens._sync_secret", deleted_on_the_caches_word),), scenario="accounts"),
     Mutant("token-kept-for-the-next-account", "bound-token-uid-not-checked",
-           "no_token_outlives_its_account", ((f"{_MODULE}:belongs", name_is_enough),),
+           "a_token_never_passes_to_another_account", ((f"{_MODULE}:belongs", name_is_enough),),
            scenario="accounts"),
 )
