@@ -74,6 +74,23 @@ def test_the_benchmark_is_counted_as_everybody_counts_it(
     assert search(module, benchmark_scope(*scope), symmetry=True).orbits == orbits
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize(("scope", "states", "transitions", "orbits"), [
+    ((5, 3, 3, 4), 11_000_000, 146_912_920, 35_810),
+    ((6, 3, 2, 3), 13_700_544, 167_168_640, 11_384),
+    ((5, 4, 2, 3), 22_750_016, 294_299_584, 19_648),
+    ((6, 3, 3, 4), 75_955_320, 1_082_828_520, 56_820),
+])
+def test_the_large_rows_of_the_benchmark(
+        scope: tuple[int, int, int, int], states: int, transitions: int, orbits: int) -> None:
+    """The rest of the table, in machine code, below 4 GB."""
+    module = Benchmark.module()
+    whole = search(module, benchmark_scope(*scope))
+    assert (whole.states, whole.transitions, whole.verdict) == (states, transitions, "holds")
+    assert whole.bytes_per_state * whole.states < 4 << 30
+    assert search(module, benchmark_scope(*scope), symmetry=True).orbits == orbits
+
+
 def test_seven_pods_on_four_nodes_up_to_symmetry() -> None:
     """More than 2**33 numbers, so the hash table: 434,388 orbits."""
     result = search(Benchmark.module(), benchmark_scope(7, 4, 3, 5), symmetry=True)
