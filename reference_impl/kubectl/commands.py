@@ -8,9 +8,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 from model.api.objects import BY_ALIAS, BY_NAME, Resource
+from model.api.selectors import valid_label_key, valid_label_value
 from model.kernel.errors import InputError
 
-VERBS = ("create", "get", "describe", "scale", "set", "delete", "top", "patch", "replace")
+VERBS = ("create", "get", "describe", "scale", "set", "delete", "top", "patch", "replace",
+         "label", "cordon", "uncordon")
+_NAMED = ("scale", "set", "patch", "label", "cordon", "uncordon")
 OUTPUTS = ("", "wide", "yaml", "json", "name")
 ALL = ("pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets",
        "statefulsets", "horizontalpodautoscalers", "cronjobs", "jobs")
@@ -25,7 +28,8 @@ class Target(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A parsed command line. `files` are what -f named; `stdin` is the text behind `-`."""
+    """A parsed command line. `files` are what -f named; `stdin` is the text behind `-`; a label
+    to take away has the value None."""
 
     verb: str
     targets: tuple[Target, ...] = ()
@@ -44,6 +48,8 @@ class Command(NamedTuple):
     replicas: int = -1
     current_replicas: int = -1
     images: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str | None], ...] = ()
+    overwrite: bool = False
     grace_period: int | None = None
     force: bool = False
     cascade: str = "background"
@@ -88,6 +94,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         add("--type", default="strategic", choices=("strategic", "merge", "json"))
     if verb == "top":
         add("--containers", action="store_true")
+    if verb == "label":
+        add("--overwrite", action="store_true")
     if verb == "delete":
         _add_delete(parser)
     return parser
@@ -133,18 +141,20 @@ def _built(verb: str, parsed: Any, stdin: str) -> Command:
     given = vars(parsed)
     words = list(parsed.words)
     images: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str | None], ...] = ()
     if verb == "set":
         pairs = [word.split("=", 1) for word in words if "=" in word]
         images = tuple((name, image) for name, image in pairs)
         words = [word for word in words if "=" not in word]
+    if verb == "label":
+        labels, words = _labels(words)
     grace = given.get("grace_period", -1)
     force = given.get("force", False)
     if given.get("now"):
         grace = 1
     if force and grace < 0:
         grace = 0
-    targets, many = ((), False) if verb == "create" and parsed.filename else \
-        _top_targets(words) if verb == "top" else _targets(words)
+    targets, many = _all_targets(verb, words)
     return Command(
         verb, targets, many, tuple(given.get("filename") or ()), stdin, parsed.namespace,
         given.get("all_namespaces", False), parsed.output, given.get("selector", ""),
@@ -152,10 +162,38 @@ def _built(verb: str, parsed: Any, stdin: str) -> Command:
         given.get("show_labels", False),
         tuple(label for text in given.get("label_columns") or () for label in text.split(",")),
         given.get("no_headers", False), given.get("replicas", -1),
-        given.get("current_replicas", -1), images, grace if grace >= 0 else None, force,
+        given.get("current_replicas", -1), images, labels,
+        given.get("overwrite", False), grace if grace >= 0 else None, force,
         _cascade(given.get("cascade", "background")), given.get("wait", "true") == "true",
         _milliseconds(given.get("timeout", "0s")), given.get("ignore_not_found") == "true",
         given.get("type", "strategic"), given.get("patch", ""), given.get("containers", False))
+
+
+def _labels(words: list[str]) -> tuple[tuple[tuple[str, str | None], ...], list[str]]:
+    """The labels to set (`a=b`) and to take away (`a-`), and the other words."""
+    found: list[tuple[str, str | None]] = []
+    others = []
+    for at, word in enumerate(words):
+        name, mark, value = word.partition("=")
+        if mark:
+            found.append((name, value))
+        elif word.endswith("-") and at:
+            found.append((word[:-1], None))
+        else:
+            others.append(word)
+    for key_, wish in found:
+        if not valid_label_key(key_) or not valid_label_value(wish or ""):
+            raise InputError(f"invalid label: {key_}={wish or ''}")
+    return tuple(found), others
+
+
+def _all_targets(verb: str, words: list[str]) -> tuple[tuple[Target, ...], bool]:
+    if verb == "top":
+        return _top_targets(words)
+    if verb in ("cordon", "uncordon"):
+        names = [word.removeprefix("nodes/").removeprefix("node/") for word in words]
+        return tuple(Target("nodes", name) for name in names), False
+    return _targets(words)
 
 
 def _cascade(text: str) -> str:
@@ -239,11 +277,12 @@ def _checked(command: Command) -> Command:
         raise InputError("at least one image update is required")
     if verb == "patch" and not command.patch:
         raise InputError("must specify -p to patch")
-    if verb in ("scale", "set", "patch") and not command.targets and not command.files:
-        raise InputError("resource(s) were provided, but no name was specified"
-                         if command.targets else "one or more resources must be specified as "
-                         "<resource> <name> or <resource>/<name>")
-    if verb in ("scale", "set", "patch") and any(not each.name for each in command.targets):
+    if verb == "label" and not command.labels:
+        raise InputError("at least one label update is required")
+    if verb in _NAMED and not command.targets and not command.files:
+        raise InputError("one or more resources must be specified as <resource> <name> or "
+                         "<resource>/<name>")
+    if verb in _NAMED and any(not each.name for each in command.targets):
         raise InputError("resource(s) were provided, but no name was specified")
     if verb == "delete":
         _check_delete(command)

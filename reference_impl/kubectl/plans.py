@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 from model.api import manifests, requests
 from model.api.objects import (
     Container,
+    NodeSpec,
     Pod,
     PodSpec,
     PodTemplateSpec,
+    pairs,
     resource_of,
+    with_labels,
     with_metadata,
     with_spec,
 )
@@ -269,7 +272,7 @@ def answered(session: Session, op: Op, reply: Reply) -> Session:
         return session.after(*ops)
     if op.then == "deleted":
         return _deleted(session, op, body)
-    if op.then in ("scale it", "set it", "empty it"):
+    if op.then.endswith(" it"):
         return _changed(session, op, body)
     if op.then in ("emptied", "drained"):
         return session.after(*_look(op)) if op.then == "emptied" else session.after()
@@ -280,7 +283,7 @@ def _done(session: Session, op: Op, body: Any) -> str:
     """The line about a write that succeeded."""
     named = op.request.resource, op.request.name or body.metadata.name or ""
     word = {"created": "created", "replaced": "replaced", "patched": "patched",
-            "scaled": "scaled", "set": "image updated"}[op.then]
+            "scaled": "scaled", "set": "image updated"}.get(op.then, op.then)
     if session.command.output:
         return text.written(body, session.command.output)
     said = text.line(*named, word, session.release)
@@ -386,10 +389,41 @@ def _changed(session: Session, op: Op, body: Any) -> Session:
         spec = body.spec._replace(replicas=0)
         return session.then(Op(requests.update(with_spec(body, spec)), "emptied", op.note, True))
     try:
-        changed = with_images(body, command.images)
+        changed, word = _edited(command, body)
     except InputError as error:
         return session.failed(complaint(error)).after()
-    return session.then(Op(requests.update(changed), "set", op.note, True))
+    if changed == body:
+        same = {"labeled": "not labeled"}.get(word, f"already {word}")
+        return session.after().said(text.line(request.resource, request.name, same,
+                                              session.release))
+    return session.then(Op(requests.update(changed), word, op.note, True))
+
+
+def _edited(command: Command, obj: Any) -> tuple[Any, str]:
+    """The object as the command wants it, and the word for what was done to it."""
+    if command.verb == "set":
+        return with_images(obj, command.images), "set"
+    if command.verb == "label":
+        return relabelled(obj, command.labels, command.overwrite), "labeled"
+    wish = True if command.verb == "cordon" else None
+    spec = obj.spec or NodeSpec()
+    if bool(spec.unschedulable) == bool(wish):
+        return obj, f"{command.verb}ed"
+    return with_spec(obj, spec._replace(unschedulable=wish)), f"{command.verb}ed"
+
+
+def relabelled(obj: Any, changes: tuple[tuple[str, str | None], ...], overwrite: bool) -> Any:
+    """The object with labels set or taken away. InputError when one has another value already."""
+    labels = dict(obj.metadata.labels or ())
+    for name, value in changes:
+        have = labels.get(name)
+        if value is None:
+            labels.pop(name, None)
+        elif have is not None and have != value and not overwrite:
+            raise InputError(f"'{name}' already has a value ({have}), and --overwrite is false")
+        else:
+            labels[name] = value
+    return with_labels(obj, pairs(labels) or None)
 
 
 SCALED = ("ReplicationController", "ReplicaSet", "Deployment")

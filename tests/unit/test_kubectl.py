@@ -369,6 +369,35 @@ def test_set_image_gives_up_after_a_bounded_number_of_conflicts() -> None:
         'error: unable to find container named "nosuch"\n')
 
 
+def test_label_sets_takes_away_and_guards_what_is_there() -> None:
+    made = document("Pod", "p", metadata={"labels": {"app": "web", "old": "x"}})
+    shell = Shell(lambda request: made if request.verb == "get" else request.body)
+    assert shell.run("label pod p env=test old-") == "pod/p labeled\n"
+    assert shell.asked[-1].body.metadata.labels == (("app", "web"), ("env", "test"))
+    assert shell.run("label pod/p app=web") == "pod/p not labeled\n"
+    assert shell.run("label pod p app=db") == (
+        "error: 'app' already has a value (web), and --overwrite is false\n")
+    assert shell.run("label pod p app=db --overwrite") == "pod/p labeled\n"
+    assert "invalid label" in shell.run("label pod p a=b/c")
+    assert "at least one label" in shell.run("label pod p")
+
+
+def test_cordon_and_uncordon_write_only_what_changes() -> None:
+    made = {"node": document("Node", "n")}
+
+    def answer(request: Request) -> Any:
+        if request.verb == "update":
+            made["node"] = request.body
+        return made["node"]
+    shell = Shell(answer)
+    assert shell.run("cordon n") == "node/n cordoned\n"
+    assert made["node"].spec.unschedulable is True
+    assert shell.run("cordon node/n") == "node/n already cordoned\n"
+    assert shell.run("uncordon n") == "node/n uncordoned\n"
+    assert made["node"].spec.unschedulable is None
+    assert [each.verb for each in shell.asked] == ["get", "update", "get", "get", "update"]
+
+
 def test_patch_sends_what_was_typed_as_json() -> None:
     shell = Shell(lambda request: service("myweb", "10.96.0.5", {"port": 1}))
     assert shell.run("""patch svc myweb -p '{"spec": {"type": "LoadBalancer"}}'""") == (
