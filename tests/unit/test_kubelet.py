@@ -353,3 +353,24 @@ def test_published_figures_are_those_of_what_runs() -> None:
     story.tell(ask("web"))
     story.later(20)
     assert "default/web" not in story.world["apiserver"].cache["pods.metrics.k8s.io"]
+
+
+def test_a_pod_goes_even_if_the_answer_to_its_last_status_was_lost() -> None:
+    """The second write of that status meets a conflict; the last delete follows all the same."""
+    story = Story(put("web"), faults="lose_reply")
+    story.act(ask("web"))
+    held = Action("kubelet/node-1", "deliver", ("apiserver", "pods"))
+    lost = ""
+    while story.pod("web").status.phase == "Running" or not lost or story.world.total > 1:
+        offered = story.system.enabled(story.world)
+        losses = [each for each in offered if each.verb == "lose_reply" and "status" in each.args]
+        if losses and story.pod("web").status.phase == "Failed":
+            lost = str(losses[0])
+            story.act(losses[0])
+            continue
+        ready_now = [each for each in offered if each.actor not in ("fault", "clock")]
+        story.act(next((each for each in ready_now if each != held), held))
+    story.settle()
+    story.later(2)
+    assert lost
+    assert story.pod("web") is None
