@@ -25,8 +25,9 @@ from traces.record import Recorder
 from traces.replay import changes, replay, transitions
 from traces.shrink import shrink
 
-words = st.text(st.characters(exclude_categories=("Cs", "Zs", "Cc")), min_size=1, max_size=9).filter(
-    lambda text: " " not in text and not text.startswith("---") and not text[0].isspace())
+words = st.text(st.characters(exclude_categories=("Cs", "Zs", "Cc")), min_size=1,
+                max_size=9).filter(lambda text: " " not in text and not text.startswith("---")
+                                   and not text[0].isspace())
 actions = st.builds(Action, words, words, st.lists(
     st.one_of(st.integers(), st.text(max_size=12)), max_size=4).map(tuple))
 GOOD = to_text(History({"name": "toy"}, (Action("clock", "advance"), Action("a", "b", (1, "x y"))),
