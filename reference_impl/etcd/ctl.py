@@ -6,7 +6,8 @@ told that its next revision is compacted has ended. What a watch was sent is kep
 
 Not modelled: reading output, authentication, several endpoints. Commands are words:
 `put KEY VALUE [LEASE]`, `del KEY`, `del KEY END`, `watch KEY END REVISION`, `progress CONNECTION`,
-`compact REVISION`, `lease grant ID SECONDS`, `lease revoke ID`, `lease keep-alive ID`.
+`compact REVISION`, `compact seen` (at the newest revision that any reply told),
+`lease grant ID SECONDS`, `lease revoke ID`, `lease keep-alive ID`.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class EtcdCtl(Component[Ctl]):
             return False
         connection = local.connections.get(str(args[0]), _IDLE)
         free = not connection.busy and connection.watch is None
-        return free and parsed(str(args[1])) is not None
+        return free and parsed(str(args[1]), local.revision) is not None
 
     def steps(self, local: Ctl) -> tuple[Step, ...]:
         broken = [lane for lane, each in local.connections.items() if each.broken]
@@ -78,7 +79,7 @@ class EtcdCtl(Component[Ctl]):
             again = connection.watch._replace(start_revision=connection.next_revision)
             io.request("etcd", lane, again)
             return _with(local, lane, connection._replace(broken=False))
-        request = parsed(str(args[1]))
+        request = parsed(str(args[1]), local.revision)
         assert request is not None, "accepts asks for a command"
         io.request("etcd", lane, request)
         if type(request) is Watch:
@@ -121,8 +122,8 @@ def watched(connection: Connection, reply: WatchReply) -> Connection:
                                late_events=connection.late_events + late)
 
 
-def parsed(command: str) -> storage.Request | None:
-    """The request that a command asks for, None when it is none."""
+def parsed(command: str, seen: int) -> storage.Request | None:
+    """The request that a command asks for, None when it is none. `seen`: the newest revision."""
     words = command.split()
     match words:
         case ["put", key, value]:
@@ -137,6 +138,8 @@ def parsed(command: str) -> storage.Request | None:
             return Watch(key, end, int(revision), previous=True)
         case ["progress", lane]:
             return storage.ProgressRequest(lane)
+        case ["compact", "seen"]:
+            return storage.Compact(seen)
         case ["compact", revision] if revision.isdigit():
             return storage.Compact(int(revision))
         case ["lease", "grant", name, seconds] if name.isdigit() and seconds.isdigit():
