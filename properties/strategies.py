@@ -167,13 +167,15 @@ def nodes(draw: st.DrawFn, count_max: int = NODES_MAX) -> tuple[NodeShape, ...]:
 
 def follow_ups(files: dict[str, str]) -> st.SearchStrategy[list[str]]:
     """What a second user does to the objects of these files, in any order."""
-    lines = ["get pods", "get svc"]
+    lines = ["get pods", "get svc", "cordon node-1", "uncordon node-1"]
     for file in sorted(files):
         kind, _, name = file.removesuffix(".yaml").partition("-")
         lines.append(f"delete -f {file} --wait=false")
         if kind == "replicationcontroller":
             lines += [f"scale rc {name} --replicas={count}" for count in (0, 1, 3)]
             lines.append(f"set image rc/{name} *=web:v2")
+        elif kind == "pod":
+            lines += [f"label pod {name} app={app} --overwrite" for app in APPS]
         elif kind == "service":
             lines.append(f"""patch svc {name} -p '{{"spec": {{"type": "ClusterIP"}}}}'""")
     return st.lists(st.sampled_from(lines), max_size=4)

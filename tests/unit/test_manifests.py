@@ -264,3 +264,12 @@ def test_a_bad_scenario_file_is_refused(text: str, told: str) -> None:
     with pytest.raises(InputErrors) as caught:
         scenario_file.parse(text, "s.yaml", {})
     assert any(told in str(error) for error in caught.value.errors), str(caught.value)
+
+
+def test_the_scenario_of_the_how_to_can_be_used_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to-write-a-scenario.md").read_text()
+    text = page.split("```yaml\n")[1].split("```")[0]
+    scenario = scenario_file.parse(text, "scenario.yaml", {})
+    assert [len(session) for session in scenario.script] == [2, 2]
+    assert [node.name for node in scenario.nodes] == ["big", "node-2"]
+    assert scenario.faults.components == ("controllers/",)
