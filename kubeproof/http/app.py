@@ -130,15 +130,20 @@ class App:
             fault = self._may(token, Attributes(verb, target.group, target.plural,
                                                 target.namespace, target.name))
             return _refusal(fault or no_such_path(), wish)
-        request = await self._request(http, target, verb, query, token)
-        if isinstance(request, Status):
+        found = await self._request(http, target, verb, query, token)
+        if isinstance(found, Status):
             fault = self._may(token, Attributes(verb, target.group, _what(target),
                                                 target.namespace, target.name))
-            return _refusal(fault or request, wish)
+            return _refusal(fault or found, wish)
+        request, warnings = found
         if verb == "watch":
             return await self._watch(request, wish)
         reply = await self._ask(request)
-        return self._shown(reply, wish)
+        response = self._shown(reply, wish)
+        for warning in warnings:
+            quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+            response.headers.append("Warning", f'299 - "{quoted}"')
+        return response
 
     def _shown(self, reply: Reply, wish: Wish) -> Response:
         shown = render.document(reply.body, wish, self.engine.world.now)
@@ -149,27 +154,35 @@ class App:
         return Response(content, reply.code, headers, media)
 
     async def _request(self, http: HttpRequest, target: paths.Target, verb: str,
-                       query: dict[str, str], token: str) -> Request | Status:
+                       query: dict[str, str], token: str
+                       ) -> tuple[Request, tuple[str, ...]] | Status:
+        """The request, and what there is to warn of; or the Status of a refusal."""
         resource = target.resource
         assert resource is not None, "the caller has answered unknown resources"
         data = await http.body() if http.method in ("POST", "PUT", "PATCH", "DELETE") else b""
         media = http.headers.get("content-type", "")
-        body: Any = None
-        options: dict[str, Any] = {}
-        if verb in ("delete", "deletecollection"):
-            found = bodies.parsed(data, media, "DeleteOptions") if data else {}
-            if isinstance(found, Status):
-                return found
-            options = found
-        elif verb == "patch":
-            body = bodies.patch_of(data, media)
+        found: bodies.Body | Status = bodies.Body(None)
+        deletion: dict[str, Any] = {}
+        if verb in ("delete", "deletecollection") and data:
+            parsed = bodies.parsed(data, media, "DeleteOptions")
+            if isinstance(parsed, Status):
+                return parsed
+            deletion = parsed
+        options = paths.options_of(query, deletion)
+        if verb in ("create", "update", "patch"):
+            fault = bodies.options_fault(verb, options)
+            if fault is not None:
+                return fault
+        if verb == "patch":
+            found = bodies.patch_of(data, media, resource, target.subresource, options)
         elif verb in ("create", "update"):
-            body = bodies.object_of(data, media, resource, target.subresource)
-        if isinstance(body, Status):
-            return body
+            found = bodies.object_of(data, media, resource, target.subresource,
+                                     options.field_validation)
+        if isinstance(found, Status):
+            return found
         return Request(verb, paths.resource_name(resource), target.namespace,  # type: ignore[arg-type]  # one of the verbs
-                       target.name, target.subresource, body, paths.options_of(query, options),
-                       token)
+                       target.name, target.subresource, found.object, options,
+                       token), found.warnings
 
     async def _ask(self, request: Request) -> Reply:
         """Send one request to the cluster and wait for its reply."""
@@ -283,6 +296,13 @@ def _what(target: paths.Target) -> str:
     return f"{target.plural}/{target.subresource}" if target.subresource else target.plural
 
 
+_WITH_EMPTY_DETAILS = ("MethodNotAllowed", "NotFound", "NotAcceptable")
+
+
 def _refusal(status: Status, wish: Wish) -> Response:
-    content, media = render.encoded(status_document(status), wish)
+    shown = status_document(status)
+    if "details" not in shown and (status.reason in _WITH_EMPTY_DETAILS
+                                   or status.message.startswith("415:")):
+        shown["details"] = {}
+    content, media = render.encoded(shown, wish)
     return Response(content, status.code, media_type=media)

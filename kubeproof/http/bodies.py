@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
+from kubeproof.http import schema
 from model.api.objects import freeze
 from model.api.records import FieldError
-from model.api.requests import Patch, Status, bad_request, failure
+from model.api.requests import (
+    Cause,
+    Options,
+    Patch,
+    Status,
+    bad_request,
+    failure,
+    field_required,
+    field_unsupported,
+    invalid,
+)
 from model.api.resources import BY_TYPE, SUBRESOURCE_RECORDS, Resource
 from model.kernel.errors import InputError
 
@@ -23,26 +34,84 @@ _SUBRESOURCE_KINDS = {"scale": ("autoscaling/v1", "Scale"), "eviction": ("policy
                       "token": ("authentication.k8s.io/v1", "TokenRequest")}
 
 
-def patch_of(data: bytes, content_type: str) -> Patch | Status:
+def patch_of(data: bytes, content_type: str, resource: Resource, subresource: str,
+             options: Options) -> Body | Status:
     """The body of a patch."""
     kind = PATCHES.get(content_type.partition(";")[0].strip())
     if kind is None:
-        return failure(415, "UnsupportedMediaType", "the body of the request was in an unknown "
-                       "format - accepted media types include: application/json-patch+json, "
-                       "application/merge-patch+json, application/apply-patch+yaml")
+        return failure(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+    if kind == "apply" and not options.field_manager:
+        return _bad_options("PatchOptions", field_required(
+            "fieldManager", "is required for apply patch"))
+    document = parsed(data, "application/yaml" if kind == "apply" else "application/json", "patch")
+    if isinstance(document, Status):
+        return document if kind == "apply" else bad_request(
+            "error decoding patch: " + document.message.rpartition("json parse error: ")[2])
+    warnings: tuple[str, ...] = ()
     if kind == "apply":
-        document = parsed(data, "application/yaml", "patch")
-        if isinstance(document, Status):
-            return document
-        data = json.dumps(document).encode()
+        fault = _apply_fault(document, resource)
+        if fault is not None:
+            return fault
+    if kind != "json" and isinstance(document, dict) and not subresource:
+        document, warnings = _known_part(document, resource, kind == "strategic")
+        if kind == "apply" and warnings:
+            unknown = warnings[0].partition('"')[2].rstrip('"')
+            meta = document.get("metadata") or {}
+            return Status(code=500, message="failed to create typed patch object ("
+                          f"{meta.get('namespace', '')}/{meta.get('name', '')}; "
+                          f"{_gv(resource.api_version)}, Kind={resource.kind}): .{unknown}: field "
+                          "not declared in schema")
+    if options.field_validation == "Ignore":
+        warnings = ()
+    return Body(Patch(kind, json.dumps(document).encode()), warnings)  # type: ignore[arg-type]  # one of the four kinds
+
+
+def _gv(api_version: str) -> str:
+    return api_version if "/" in api_version else f"/{api_version}"
+
+
+def _apply_fault(document: dict[str, Any], resource: Resource) -> Status | None:
+    version, kind = document.get("apiVersion", ""), document.get("kind", "")
+    if (version, kind) != (resource.api_version, resource.kind):
+        return bad_request(f"invalid object type: {_gv(str(version))}, Kind={kind}")
+    return None
+
+
+def _known_part(document: dict[str, Any], resource: Resource,
+                strategic: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A patch without fields that the kind does not have. One with directives, or with types that
+    the kind does not have, is left to the patching itself."""
+    if strategic and '"$' in json.dumps(document):
+        return document, ()
     try:
-        json.loads(data)
-    except ValueError as error:
-        return bad_request(f"error decoding patch: {error}")
-    return Patch(kind, data)  # type: ignore[arg-type]  # one of the four kinds
+        found = schema.checked(document, resource.api_version, resource.kind)
+    except schema.FieldTypeError:
+        return document, ()
+    return found.document, found.warnings
 
 
-def object_of(data: bytes, content_type: str, resource: Resource, subresource: str) -> Any:
+def options_fault(verb: str, options: Options) -> Status | None:
+    """The 422 of query parameters with a wrong value."""
+    if options.field_validation in ("", "Ignore", "Strict", "Warn"):
+        return None
+    kind = {"create": "CreateOptions", "update": "UpdateOptions"}.get(verb, "PatchOptions")
+    return _bad_options(kind, field_unsupported("fieldValidation", options.field_validation,
+                                                ("", "Ignore", "Strict", "Warn")))
+
+
+def _bad_options(kind: str, cause: Cause) -> Status:
+    return invalid(kind, "meta.k8s.io", "", (cause,))
+
+
+class Body(NamedTuple):
+    """An object that came in, and what there was to warn of."""
+
+    object: Any
+    warnings: tuple[str, ...] = ()
+
+
+def object_of(data: bytes, content_type: str, resource: Resource, subresource: str,
+              validation: str) -> Body | Status:
     """The object that a body holds, or the Status of a refusal."""
     version, kind = _SUBRESOURCE_KINDS.get(subresource, (resource.api_version, resource.kind))
     document = parsed(data, content_type, kind)
@@ -51,13 +120,18 @@ def object_of(data: bytes, content_type: str, resource: Resource, subresource: s
     fault = kind_fault(document, version, kind)
     if fault is not None:
         return fault
-    document = {"kind": kind, "apiVersion": version, **document}
-    document["kind"], document["apiVersion"] = kind, version
+    head = f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {kind}: '
     try:
-        return freeze(document)
+        found = schema.checked(document, version, kind)
+    except schema.FieldTypeError as error:
+        return bad_request(f"{head}{error}")
+    if validation == "Strict" and found.warnings:
+        return bad_request(f"{head}strict decoding error: {', '.join(found.warnings)}")
+    document = {**found.document, "kind": kind, "apiVersion": version}
+    try:
+        return Body(freeze(document), () if validation == "Ignore" else found.warnings)
     except FieldError as error:
-        return bad_request(f"{kind} in version \"{version.rpartition('/')[2]}\" cannot be handled "
-                           f"as a {kind}: json: cannot unmarshal {error.got} into Go struct field "
+        return bad_request(f"{head}json: cannot unmarshal {error.got} into Go struct field "
                            f"{kind}.{error.path} of type {error.expected}")
     except InputError as error:
         return bad_request(error.what)
@@ -81,16 +155,18 @@ def parsed(data: bytes, content_type: str, kind: str) -> Any:
             import yaml
             document = yaml.safe_load(text)
         else:
-            document = json.loads(text)
+            document = json.loads(text, object_pairs_hook=schema.pairs_hook)
     except Exception as error:  # two parsers, each with errors of its own
         return bad_request(f"{head}{_parse_error(text, error)} ({_excerpt(text)})")
     if document is None:
         return {}
     if not isinstance(document, dict):
+        if kind == "patch":
+            return document
         name = {list: "array", str: "string", bool: "bool"}.get(type(document), "number")
         return bad_request(f"{head}json: cannot unmarshal {name} into Go value of type struct "
                            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
-                           f'"json:\\"kind,omitempty\\"" }} ({_excerpt(text)})')
+                           f'"json:\\"kind,omitempty\\"" }} ({data.strip().hex()})')
     return document
 
 
@@ -114,8 +190,10 @@ def _excerpt(text: str) -> str:
 
 def kind_fault(document: dict[str, Any], version: str, kind: str) -> Status | None:
     """The 400 of a body whose kind or version is another than that of its URL."""
-    found_kind = document.get("kind") or kind
-    found_version = document.get("apiVersion") or version
+    given = {key.lower(): value for key, value in document.items()
+             if key.lower() in ("kind", "apiversion")}
+    found_kind = given.get("kind") or kind
+    found_version = given.get("apiversion") or version
     if (found_version, found_kind) == (version, kind):
         return None
     short, mine = str(found_version).rpartition("/")[2], version.rpartition("/")[2]

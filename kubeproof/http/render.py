@@ -16,6 +16,9 @@ from reference_impl.lib import tables
 TABLE, PARTIAL, PLAIN = "Table", "PartialObjectMetadata", ""
 
 
+_WITH_EMPTY_DETAILS = ("MethodNotAllowed", "NotFound", "Invalid")
+
+
 class Wish(NamedTuple):
     """How an answer is to look: the representation, and whether as YAML."""
 
@@ -44,7 +47,12 @@ def wish_of(accept: str) -> Wish | Status:
 
 def document(body: Any, wish: Wish, now: int) -> dict[str, Any]:
     """A reply's body in the form that was asked for."""
-    if isinstance(body, Status) or wish.form == PLAIN:
+    if isinstance(body, Status):
+        shown = document_of(body)
+        if "details" not in shown and body.reason in _WITH_EMPTY_DETAILS:
+            shown["details"] = {}
+        return shown
+    if wish.form == PLAIN:
         return _listed(document_of(body))
     if wish.form == PARTIAL:
         return _partial(body)

@@ -134,6 +134,8 @@ def _node(node: Any) -> Any:
     if status.node_info is None:
         info = NodeSystemInfo("", "", "", "", "", "", "", "", "", "")
         status = put(status, "node_info", info)
+    if status.allocatable is None and status.capacity is not None:
+        status = put(status, "allocatable", status.capacity)
     fields = rest_fields(status)
     if not fields.get("daemonEndpoints"):
         status = with_rest(status, daemonEndpoints={"kubeletEndpoint": {"Port": 0}})

@@ -84,6 +84,12 @@ def version_fault(write: Write, body: Any, old: Any) -> Status | None:
     metadata = body.metadata
     name = old.metadata.name or ""
     resource = write.request.resource
+    if metadata.name != old.metadata.name:
+        return bad_request(f"the name of the object ({metadata.name}) does not match the name on "
+                           f"the URL ({name})")
+    if metadata.resource_version and not metadata.resource_version.isdigit():
+        return Status(code=500, message="strconv.ParseUint: parsing "
+                      f'"{metadata.resource_version}": invalid syntax')
     if metadata.uid and metadata.uid != old.metadata.uid:
         return conflict(resource, name, "StorageError: invalid object, Code: 4, Key: "
                         f"{_key(write, old)}, ResourceVersion: 0, AdditionalErrorMsg: "
@@ -120,7 +126,8 @@ def kept_unset(new: Any, old: Any) -> Any:
 
 def _checked(write: Write, new: Any, old: Any, whole: bool) -> Any:
     if whole:
-        causes = [*validation.faults(new, write.resource),
+        causes = [*validation.immutable_metadata(write.request.body, new, old),
+                  *validation.faults(new, write.resource),
                   *validation.update_faults(new, old, write.resource)]
         if causes:
             return _invalid(write, old, causes)

@@ -76,6 +76,10 @@ def metadata_faults(obj: Any, resource: Resource) -> Causes:
     """Faults of names, labels, annotations, owners and finalizers."""
     metadata = obj.metadata
     causes: Causes = []
+    if metadata.generate_name:
+        causes.extend(field_invalid("metadata.generateName", metadata.generate_name, why)
+                      for why in name_faults(metadata.generate_name.rstrip("-.") or "x",
+                                             resource.name))
     if not metadata.name:
         causes.append(field_required("metadata.name", "name or generateName is required"))
     else:
@@ -105,7 +109,7 @@ def finalizer_faults(finalizer: str, resource: Resource, index: int) -> Causes:
     faults = qualified_faults(finalizer)
     if faults:
         return [field_invalid("metadata.finalizers", finalizer, why) for why in faults]
-    if resource.group in ("", "apps") and "/" not in finalizer and \
+    if resource.name not in ("poddisruptionbudgets", "leases") and "/" not in finalizer and \
             finalizer not in _STANDARD_FINALIZERS:
         return [field_invalid(f"metadata.finalizers[{index}]", finalizer,
                               "name is neither a standard finalizer name nor is it fully "
@@ -150,6 +154,15 @@ def faults(obj: Any, resource: Resource) -> Causes:
     if rule is not None:
         causes.extend(rule(obj))
     return causes
+
+
+def immutable_metadata(body: Any, new: Any, old: Any) -> Causes:
+    """The time of deletion cannot be set by an update."""
+    wanted = getattr(getattr(body, "metadata", None), "deletion_timestamp", None)
+    if not wanted or wanted == old.metadata.deletion_timestamp:
+        return []
+    text = wanted.replace("T", " ").replace("Z", " +0000 UTC")
+    return [field_invalid("metadata.deletionTimestamp", Shown(text), "field is immutable")]
 
 
 def update_faults(new: Any, old: Any, resource: Resource) -> Causes:

@@ -1,0 +1,204 @@
+"""Which fields there are, and of which type: unknown and duplicate fields, wrong types.
+
+`fields.json` is a table of the fields of the kinds served, derived from the published OpenAPI
+description of Kubernetes. What is unknown is dropped with a warning, as the server does by default
+(field validation `Warn`), or refused (`Strict`). Source: Kubernetes documentation, "Kubernetes API
+Concepts" (validation for unrecognized or duplicate fields).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model.api.quantities import parse
+from model.kernel.errors import InputError
+
+INT32_MAX = 2**31 - 1
+_INT64 = frozenset(("generation", "observedGeneration", "terminationGracePeriodSeconds",
+                    "activeDeadlineSeconds", "tolerationSeconds", "deletionGracePeriodSeconds",
+                    "runAsUser", "runAsGroup", "fsGroup", "gracePeriodSeconds", "sizeBytes",
+                    "expirationSeconds", "port_"))
+_QUANTITIES = frozenset(("limits", "requests", "capacity", "allocatable", "hard", "used", "min",
+                         "max", "default", "defaultRequest", "maxLimitRequestRatio", "overhead"))
+_INT_OR_STRING = frozenset(("targetPort", "maxUnavailable", "maxSurge", "minAvailable", "port"))
+QUANTITY_TEXT = ("quantities must match the regular expression "
+                 "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
+
+
+class Duplicates(dict[str, Any]):
+    """An object of a document, with the keys that stood in it more than once."""
+
+    repeated: tuple[str, ...] = ()
+
+
+class FieldTypeError(Exception):
+    """A value of a wrong type; the message is the server's."""
+
+
+class Found(NamedTuple):
+    """A document without its unknown fields, and what there was to warn of."""
+
+    document: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    path = Path(__file__).with_name("fields.json")
+    tables: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return tables
+
+
+def pairs_hook(entries: list[tuple[str, Any]]) -> Duplicates:
+    """For a JSON parser: keep the last of repeated keys, and remember that they were repeated."""
+    found = Duplicates(entries)
+    if len(found) != len(entries):
+        seen: set[str] = set()
+        repeated = []
+        for key, _ in entries:
+            if key in seen and key not in repeated:
+                repeated.append(key)
+            seen.add(key)
+        found.repeated = tuple(repeated)
+    return found
+
+
+def known(api_version: str, kind: str) -> bool:
+    """Whether the fields of a kind are known."""
+    return f"{api_version}/{kind}" in _tables()["kinds"]
+
+
+def checked(document: dict[str, Any], api_version: str, kind: str) -> Found:
+    """The document without unknown fields. FieldTypeError at the first value of a wrong type."""
+    root = _tables()["kinds"].get(f"{api_version}/{kind}")
+    if root is None:
+        return Found(document, ())
+    warnings: list[str] = []
+    result = _object(document, root, "", "", warnings)
+    return Found(result, tuple(warnings))
+
+
+def _go_name(name: str) -> str:
+    return re.sub(r"^(Core|Events|Discovery|Storage|Flowcontrol)?V\d+(alpha\d|beta\d)?", "", name)
+
+
+def _object(value: dict[str, Any], name: str, shown: str, path: str,
+            warnings: list[str]) -> dict[str, Any]:
+    """`shown` is the path with indexes, for warnings; `path` is the one that Go prints."""
+    fields: dict[str, str] = _tables()["types"][name]
+    lower = {field.lower(): field for field in fields}
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        field = key if key in fields else lower.get(key.lower(), "")
+        where = f"{shown}.{key}" if shown else key
+        if key in getattr(value, "repeated", ()):
+            warnings.append(f'duplicate field "{where}"')
+        if not field:
+            warnings.append(f'unknown field "{where}"')
+            continue
+        inner = f"{path}.{field}" if path else field
+        result[field] = _value(item, fields[field], _Place(_go_name(name), field, inner, where),
+                               warnings)
+    return result
+
+
+class _Place(NamedTuple):
+    struct: str
+    field: str
+    path: str
+    shown: str
+
+
+def _value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
+    if item is None:
+        return None
+    if kind.startswith("["):
+        if not isinstance(item, list):
+            raise _fault(item, place, _go_type(kind, place.field))
+        return [_value(each, kind[1:], place._replace(shown=f"{place.shown}[{at}]"), warnings)
+                for at, each in enumerate(item)]
+    if kind.startswith("{"):
+        if not isinstance(item, dict):
+            raise _fault(item, place, _go_type(kind, place.field))
+        return {key: _map_value(each, kind[1:], place, warnings) for key, each in item.items()}
+    if kind in _tables()["types"]:
+        if not isinstance(item, dict):
+            raise _fault(item, place, f"v1.{_go_name(kind)}")
+        return _object(item, kind, place.shown, place.path, warnings)
+    _check_scalar(item, kind, place)
+    return item
+
+
+def _map_value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
+    if place.field in _QUANTITIES and kind == "string":
+        if not isinstance(item, (str, int, float)) or isinstance(item, bool):
+            raise FieldTypeError(QUANTITY_TEXT)
+        try:
+            parse(str(item))
+        except InputError:
+            raise FieldTypeError(QUANTITY_TEXT) from None
+        return item
+    if kind == "bytes" and item is None:
+        return ""
+    if kind == "string" and item is None:
+        return ""
+    return _value(item, kind, place, warnings)
+
+
+def _check_scalar(item: Any, kind: str, place: _Place) -> None:
+    if kind in ("string", "bytes"):
+        if not isinstance(item, str):
+            raise _fault(item, place, "[]uint8" if kind == "bytes" else "string")
+        if kind == "bytes":
+            _check_base64(item)
+    elif kind == "bool":
+        if not isinstance(item, bool):
+            raise _fault(item, place, "bool")
+    elif kind == "int":
+        wide = place.field in _INT64
+        if isinstance(item, bool) or not isinstance(item, int) or (
+                not wide and abs(item) > INT32_MAX + 1):
+            raise _fault(item, place, "int64" if wide else "int32")
+    elif kind == "any" and place.field in _INT_OR_STRING:
+        if isinstance(item, bool) or not isinstance(item, (int, str)):
+            raise _fault(item, place, "int32")
+    elif kind == "time" and not isinstance(item, str):
+        raise _fault(item, place, "string")
+
+
+def _check_base64(text: str) -> None:
+    plain = text.replace("\n", "").replace("\r", "")
+    body = plain.rstrip("=")
+    for at, char in enumerate(body):
+        if not (char.isascii() and (char.isalnum() or char in "+/")):
+            raise FieldTypeError(f"illegal base64 data at input byte {at}")
+    padding = len(plain) - len(body)
+    if len(plain) % 4 or padding > 2:
+        raise FieldTypeError(f"illegal base64 data at input byte {len(plain) // 4 * 4}")
+
+
+def _fault(item: Any, place: _Place, expected: str) -> FieldTypeError:
+    if isinstance(item, bool):
+        got = "bool"
+    elif isinstance(item, (int, float)):
+        got = "number" if not expected.startswith("int") else f"number {json.dumps(item)}"
+        if expected.startswith("int") and place.field in _INT_OR_STRING and isinstance(item, int):
+            got = f"number {item}"
+    else:
+        got = {"str": "string", "list": "array"}.get(type(item).__name__, "object")
+    return FieldTypeError(f"json: cannot unmarshal {got} into Go struct field "
+                     f"{place.struct}.{place.path} of type {expected}")
+
+
+def _go_type(kind: str, field: str) -> str:
+    if kind == "{string":
+        return "v1.ResourceList" if field in _QUANTITIES else "map[string]string"
+    if kind.startswith("["):
+        inner = kind[1:]
+        return f"[]v1.{_go_name(inner)}" if inner in _tables()["types"] else f"[]{inner}"
+    inner = kind[1:]
+    return f"map[string]{'[]uint8' if inner == 'bytes' else inner}"
