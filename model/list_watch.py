@@ -12,9 +12,6 @@ key does), and time: back-off only delays. The implementation's queue is the cha
 events, so its store follows in the step of delivery. Source: client-go, tools/cache; KEP-2340.
 """
 
-# mypy: disable-error-code="index"
-# Revisions are integers to compute with; the type checker wants them to stay index members.
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -32,6 +29,7 @@ from model.kernel.spec.language import (
     implies,
     invariant,
     leads_to,
+    lemma,
     limit,
     mutant,
     require,
@@ -202,6 +200,20 @@ class ListWatch(Spec):
     @invariant
     def the_store_lacks_only_what_is_queued(self) -> bool:
         return all(self.queued[k] or self.store[k] == self.known[k] for k in Key)
+
+    @lemma
+    def nobody_is_ahead_of_the_history(self) -> bool:
+        return max(max(self.position, self.served), self.oldest) <= self.head
+
+    @lemma
+    def the_history_begins_empty(self) -> bool:
+        return all(self.content[0, k] == 0 for k in Key)
+
+    @lemma
+    def who_takes_any_state_has_seen_none(self) -> bool:
+        return implies(self.phase == "stopped"
+                       or (self.phase == "listing" and self.wanted == "any"),
+                       self.position == 0 and all(self.known[k] == 0 for k in Key))
 
     @step_rule
     def a_cache_never_goes_back(self, after: ListWatch) -> bool:

@@ -184,7 +184,7 @@ def _search(module: ir.Module, scope: ir.Scope, engine: EngineName, symmetry: bo
     width = _BYTES_PER_STATE + _BYTES_PER_CELL * len(grounded.cells)
     affordable = max(1, min(limits.states, limits.memory_bytes // width))
     states_max = affordable if engine == "interpreter" else min(affordable, FIRST_TIER_STATES)
-    found = search(grounded, states_max=states_max, cpu_seconds_max=limits.seconds,
+    found = search(grounded, states_max=states_max, seconds_max=limits.seconds,
                    progress=progress)
     if engine == "interpreter" or found.failure is not None \
             or (found.complete and not symmetry) or states_max == limits.states:
@@ -194,7 +194,7 @@ def _search(module: ir.Module, scope: ir.Scope, engine: EngineName, symmetry: bo
     except InputError as reason:
         if symmetry:
             raise
-        found = search(grounded, states_max=affordable, cpu_seconds_max=limits.seconds,
+        found = search(grounded, states_max=affordable, seconds_max=limits.seconds,
                        progress=progress)
         report = _interpreted(grounded, found, width)
         report.engine += f" ({reason.what})"

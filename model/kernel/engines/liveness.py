@@ -64,12 +64,12 @@ class Graph(NamedTuple):
 
 
 def build_graph(grounded: Grounded, *, states_max: int = 400_000,
-                cpu_seconds_max: float = 60.0) -> Graph | None:
+                seconds_max: float = 60.0) -> Graph | None:
     """The whole graph, or None when it is larger than the bounds."""
     import numpy as np
 
     edges: list[tuple[GroundState, int, GroundState]] = []
-    found = search(grounded, states_max=states_max, cpu_seconds_max=cpu_seconds_max, edges=edges)
+    found = search(grounded, states_max=states_max, seconds_max=seconds_max, edges=edges)
     if not found.complete:
         return None
     states = list(found.parents)

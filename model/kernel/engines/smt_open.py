@@ -305,7 +305,7 @@ class _Prover:
             self.functions[name] = self.z3.Function(name, *sorts, self.z3.IntSort())
         return self.functions[name](*arguments)
 
-    def _candidate(self, counter: Counter, member: Any, arguments: Sequence[Any],
+    def candidate(self, counter: Counter, member: Any, arguments: Sequence[Any],
                    state: State) -> tuple[Any, Any, Any]:
         """Of a `min` or `max`: whether a member takes part, its value, and the default."""
         quantifier = counter.quantifier
@@ -322,15 +322,15 @@ class _Prover:
               state: State) -> Any:
         """That a member takes part in a `min` or `max` as it did before."""
         z3 = self.z3
-        old = self._candidate(counter, member, arguments, self.before)
-        new = self._candidate(counter, member, arguments, state)
+        old = self.candidate(counter, member, arguments, self.before)
+        new = self.candidate(counter, member, arguments, state)
         return z3.And(old[0] == new[0], z3.Implies(old[0], old[1] == new[1]), old[2] == new[2])
 
     def extreme(self, counter: Counter, arguments: Sequence[Any], state: State) -> Any:
         """What a `min` or `max` is: the value of some member, or the default; none is beyond."""
         z3 = self.z3
         member = self._const(counter.quantifier.binders[0].type, "member")
-        among, body, default = self._candidate(counter, member, arguments, state)
+        among, body, default = self.candidate(counter, member, arguments, state)
         total = state.ghost(counter, tuple(arguments))
         order = "<=" if counter.quantifier.kind == "max" else ">="
         return z3.And(
@@ -471,8 +471,8 @@ class _Prover:
 
     def _relations(self, counter: Counter, arguments: tuple[Any, ...], member: Any,
                    state: State, unions: bool) -> Iterator[Any]:
-        """A count whose members all count in another, or (`unions`) in one of two others, is no larger than
-        that, or than the two together."""
+        """A count whose members all count in another is no larger than that; with `unions`, if
+        they count in one of two others, no larger than the two together."""
         z3 = self.z3
         kinds = [each.type for each in counter.parameters]
         mine = self.contribution(counter, member, arguments, state)
@@ -643,8 +643,28 @@ class _Step:
         alike = [prover.alike(counter, each, arguments, self.state)
                  for each in ([anyone] if others else members)]
         same = z3.ForAll([anyone], alike[0]) if others else z3.And(alike)
+        after = self._ghost(counter, arguments)
         yield prover._for_all(arguments, z3.Implies(
-            same, self._ghost(counter, arguments) == prover.before.ghost(counter, arguments)))
+            same, after == prover.before.ghost(counter, arguments)))
+        order = "<=" if counter.quantifier.kind == "max" else ">="
+        for each in members:
+            among, body, _ = prover.candidate(counter, each, arguments, self.state)
+            yield prover._for_all(arguments, z3.Implies(among, comparison(order, body, after)))
+        if not others:
+            yield prover._for_all(arguments, self._attained(counter, arguments, members))
+
+    def _attained(self, counter: Counter, arguments: tuple[Any, ...], members: list[Any]) -> Any:
+        """A `min` or `max` moves only to a member that was written, or because such a one had it,
+        or because the default moves."""
+        prover, z3 = self.prover, self.prover.z3
+        before, after = prover.before.ghost(counter, arguments), self._ghost(counter, arguments)
+        cases = [after == before]
+        for member in members:
+            old = prover.candidate(counter, member, arguments, prover.before)
+            new = prover.candidate(counter, member, arguments, self.state)
+            cases += [z3.And(new[0], after == new[1]), z3.And(old[0], before == old[1]),
+                      old[2] != new[2]]
+        return z3.Or(cases)
 
     def orders(self, counter: Counter, arguments: tuple[Any, ...]) -> Iterator[Any]:
         """What is known of a ghost after updates that may touch every member."""

@@ -207,13 +207,13 @@ def _undefined(line: int) -> Any:
 
 
 class _Search:
-    def __init__(self, program: Program, states_max: int, cpu_seconds_max: float,
+    def __init__(self, program: Program, states_max: int, seconds_max: float,
                  progress: Callable[[int, int, int], None] | None, edges: list[Any] | None) -> None:
         self.program = program
         self.grounded = program.grounded
-        self.states_max, self.cpu_seconds_max = states_max, cpu_seconds_max
+        self.states_max = states_max
         self.progress, self.edges = progress, edges
-        self.began = time.process_time()
+        self.began, self.until = time.process_time(), time.monotonic() + seconds_max
         self.parents: dict[GroundState, tuple[GroundState | None, int]] = {
             self.grounded.initial: (None, -1)}
         self.taken = [0] * len(program.actions)
@@ -246,8 +246,7 @@ class _Search:
                      tuple(self.witnessed), time.process_time() - self.began, self.parents)
 
     def _out_of_bounds(self) -> bool:
-        return len(self.parents) >= self.states_max or \
-            time.process_time() - self.began > self.cpu_seconds_max
+        return len(self.parents) >= self.states_max or time.monotonic() > self.until
 
     def _expand(self, frontier: list[GroundState], found: list[GroundState]) -> Failure | None:
         try:
@@ -292,7 +291,7 @@ class _Search:
         return tuple(reversed(path)), tuple(reversed(states))
 
 
-def search(grounded: Grounded, *, states_max: int = 50_000, cpu_seconds_max: float = 60.0,
+def search(grounded: Grounded, *, states_max: int = 50_000, seconds_max: float = 60.0,
            progress: Callable[[int, int, int], None] | None = None,
            edges: list[Any] | None = None) -> Found:
     """Breadth-first from the initial state until a rule fails, all is seen, or a bound is met.
@@ -300,4 +299,4 @@ def search(grounded: Grounded, *, states_max: int = 50_000, cpu_seconds_max: flo
     `edges`, if given, receives every transition (state, instance, state). `progress` is called
     after each level with states, transitions and depth.
     """
-    return _Search(Program(grounded), states_max, cpu_seconds_max, progress, edges).run()
+    return _Search(Program(grounded), states_max, seconds_max, progress, edges).run()

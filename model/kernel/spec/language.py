@@ -68,10 +68,13 @@ class Between:
 class Map(Generic[K, V]):
     """A variable with an entry for each member of an index, or each pair: `Map[tuple[A, B], V]`."""
 
-    def __getitem__(self, key: K) -> V:
+    # Keys are typed loosely: an integer may be computed where the index is numbered. The parser
+    # checks them.
+
+    def __getitem__(self, key: Any) -> V:
         _never_run("a map")
 
-    def __setitem__(self, key: K, value: V) -> None:
+    def __setitem__(self, key: Any, value: V) -> None:
         _never_run("a map")
 
 
