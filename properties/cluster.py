@@ -40,9 +40,16 @@ def the_cluster_comes_to_rest(world: World) -> str | None:
 
 
 def _backs_off(world: World) -> bool:
-    """Whether some pod is kept waiting by a container that ends or an image that is not there, or
-    cannot be placed: such pods are tried again for ever."""
-    return any(is_live(pod) and not is_ready(pod) for pod in objects(world, "pods"))
+    """Whether something is tried again for ever, and rightly: a pod whose container ends, whose
+    image is not there or that cannot be placed, or a controller that a quota keeps from its wish.
+    """
+    return _is_limited(world) or any(is_live(pod) and not is_ready(pod)
+                                     for pod in objects(world, "pods"))
+
+
+def _is_limited(world: World) -> bool:
+    """Whether a quota or a limit range may refuse the pods of a controller."""
+    return any(objects(world, "resourcequotas")) or any(objects(world, "limitranges"))
 
 
 @leads_to(within_ms=600_000, reads=(KV, KUBELETS),
@@ -50,7 +57,7 @@ def _backs_off(world: World) -> bool:
 def a_dead_nodes_pods_are_replaced(world: World) -> str | None:
     """Each wish is fulfilled on machines that live, where there is room for it."""
     live = set(live_nodes(world))
-    room = _roomy(world, live)
+    room = _roomy(world, live) and not _is_limited(world)
     for controller in objects(world, "replicationcontrollers"):
         wish = controller.spec.replicas if controller.spec.replicas is not None else 1
         alive = [pod for pod in objects(world, "pods") if is_live(pod)

@@ -153,7 +153,7 @@ def _at_fault(step: Transition, names: dict[str, int]) -> str:
 def _label(system: System, step: Transition) -> str:
     if step.action.verb == "deliver":
         return ""
-    return describe(system, step.action)[:48]
+    return describe(system, step.action).removeprefix(f"{step.action.actor} ")[:48]
 
 
 # -- the cluster at a step ------------------------------------------------------------------------

@@ -72,12 +72,14 @@ class FairDriver:
     """Serves every ready slot in turn and every channel of a slot in turn; no faults.
 
     The script's inputs are taken when nothing is ready; then the clock jumps, until the world is
-    quiet and `until_ms` has passed.
+    quiet and `until_ms` has passed, or until `patience_ms` has passed though it is not quiet.
     """
 
-    def __init__(self, until_ms: int = 0, *, script: bool = True) -> None:
+    def __init__(self, until_ms: int = 0, *, script: bool = True,
+                 patience_ms: int | None = None) -> None:
         self._until_ms = until_ms
         self._script = script
+        self._patience_ms = patience_ms
         self._last = -1
         self._turns: dict[int, int] = {}
 
@@ -87,6 +89,8 @@ class FairDriver:
             if inputs:
                 return inputs[0]
             if not system.clock(world) or (world.quiet() and world.now >= self._until_ms):
+                return None
+            if self._patience_ms is not None and world.now >= self._patience_ms:
                 return None
             return ADVANCE
         index = next((at for at in world.ready if at > self._last), world.ready[0])
@@ -181,7 +185,8 @@ def heal(system: System, world: World) -> list[Action]:
 def converge(system: System, world: World, checker: Checker, *, steps: int) -> Outcome:
     """Check the goals: heal, spend no more faults, serve fairly; each must hold in its bound.
 
-    A goal is reached when its text is None in a quiet world, or at the end of its bound. The
+    A goal is reached when its text is None in a quiet world, or at the end of its bound. A world
+    that is still busy after `steps` fairly served steps has not reached what is pending then. The
     outcome's actions continue the history that led to `world`.
     """
     start = system.spent(world)
@@ -190,7 +195,7 @@ def converge(system: System, world: World, checker: Checker, *, steps: int) -> O
         return done
     began, actions, now = done.world.now, list(done.actions), done.world
     longest = max(goal.within_ms for goal in checker.goals)
-    driver = FairDriver(script=False)
+    driver = FairDriver(script=False, patience_ms=began + longest)
     while len(actions) < steps:
         part = run(system, driver, now, steps=steps - len(actions), checker=checker)
         actions.extend(part.actions)
@@ -199,10 +204,10 @@ def converge(system: System, world: World, checker: Checker, *, steps: int) -> O
         late = tuple(v for v in pending if now.now - began >= _bound(checker, v.property))
         if part.violations or late or not pending or now.now - began >= longest:
             return Outcome(tuple(actions), now, part.violations or late)
-        driver = FairDriver(now.now + 1, script=False)
+        driver = FairDriver(now.now + 1, script=False, patience_ms=began + longest)
         if not part.actions and not system.clock(now):
             return Outcome(tuple(actions), now, tuple(pending))
-    return Outcome(tuple(actions), now, ())
+    return Outcome(tuple(actions), now, tuple(checker.pending(now)))
 
 
 def _bound(checker: Checker, name: str) -> int:

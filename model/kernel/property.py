@@ -243,4 +243,5 @@ def describe(system: System, action: Action) -> str:
         return f"{action.actor} receives from {action.args[0]} on {action.args[1]}"
     if action.verb in ("timer", "restart"):
         return " ".join((action.actor, action.verb, *map(str, action.args)))
-    return f"{action.actor} {system.components[at].describe(action.verb, action.args)}"
+    text = system.components[at].describe(action.verb, action.args)
+    return text if text.startswith(action.actor) else f"{action.actor} {text}"

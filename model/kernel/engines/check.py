@@ -20,6 +20,7 @@ from model.kernel.spec.render import render
 
 if TYPE_CHECKING:
     from model.kernel.engines.liveness import Graph
+    from model.kernel.engines.packed import PackedResult
 
 Verdict = Literal["holds", "violated", "incomplete"]
 EngineName = Literal["auto", "interpreter", "native", "numba", "numpy"]
@@ -292,8 +293,22 @@ def _packed(module: ir.Module, scope: ir.Scope, engine: Literal["native", "numba
         module.name, str(scope), engine, result.states, result.transitions, result.depth,
         result.orbits, result.verdict, 0.0, result.cpu_seconds_search, result.cpu_seconds_compile,
         result.bytes_per_state,
-        Coverage(result.actions, {}, _unreached(module, scope, result.reached), result.witnesses),
+        Coverage(result.actions, _dead_guards(module, scope, result),
+                 _unreached(module, scope, result.reached), result.witnesses),
         failure, trace, stopped_by=result.stopped_by)
+
+
+def _dead_guards(module: ir.Module, scope: ir.Scope, result: PackedResult) -> dict[
+        str, tuple[str, ...]]:
+    """For actions that a packed search never took: conjuncts that the first states of the tuple
+    search do not make true either."""
+    never = [name for name, count in result.actions.items() if not count]
+    if not never or result.verdict != "holds":
+        return {}
+    grounded = ground(module, scope)
+    found = search(grounded, states_max=FIRST_TIER_STATES // 5)
+    dead = _guards_never_true(grounded, found, [each.name for each in module.actions])
+    return {name: guards for name, guards in dead.items() if name in never}
 
 
 # ------------------------------------------------------------------- what only a whole graph tells

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+from pathlib import Path
 
 from model.kernel import discover
 from model.kernel.errors import InputError
@@ -17,10 +19,13 @@ def all_specs() -> dict[str, type[Spec]]:
 
 
 def find_spec(name: str) -> tuple[str, ir.Module]:
-    """The path and the parsed form of the spec with that path, last part of a path, or name.
+    """The path and the parsed form of the spec with that path, last part of a path, or name; or
+    of the SPEC of a file FILE.py.
 
-    InputError when there is none, or several.
+    InputError when there is none, or several, or the file cannot be imported.
     """
+    if name.endswith(".py"):
+        return name, _from_file(Path(name))
     dotted = f"model.{name.replace('/', '.')}"
     direct = None
     if all(part.isidentifier() for part in dotted.split(".")):
@@ -41,3 +46,20 @@ def find_spec(name: str) -> tuple[str, ir.Module]:
                          else f"several specs are called {name!r}: {', '.join(fitting)}",
                          fix="kubeproof check --list shows them")
     return fitting[0], specs[fitting[0]].module()
+
+
+def _from_file(path: Path) -> ir.Module:
+    place = importlib.util.spec_from_file_location(f"spec_{path.stem}", path)
+    if not path.is_file() or place is None or place.loader is None:
+        raise InputError("there is no such file", where=str(path))
+    module = importlib.util.module_from_spec(place)
+    sys.modules[place.name] = module  # where the parser looks for the source of its classes
+    try:
+        place.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"cannot be imported: {type(error).__name__}: {error}",
+                         where=str(path)) from error
+    spec = getattr(module, "SPEC", None)
+    if not isinstance(spec, type) or not issubclass(spec, Spec):
+        raise InputError("exports no SPEC", where=str(path), fix="SPEC = TheClassOfTheSpec")
+    return spec.module()

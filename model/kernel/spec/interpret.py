@@ -22,7 +22,7 @@ from model.kernel.spec.ground import (
     after_step,
 )
 
-_CHUNK = 2000  # states between two looks at the bounds
+_CHUNK = 2000  # states between two looks at the bounds, at most
 
 
 class SpecFaultError(Exception):
@@ -227,14 +227,14 @@ class _Search:
         complete = True
         while frontier and failure is None and complete:
             found: list[GroundState] = []
-            for start in range(0, len(frontier), _CHUNK):
-                fresh = len(found)
-                failure = self._expand(frontier[start:start + _CHUNK], found)
+            start = 0
+            while start < len(frontier) and failure is None:
+                fresh, chunk = len(found), self._chunk()
+                failure = self._expand(frontier[start:start + chunk], found)
                 if failure is None:
-                    failure = self._look(found[fresh:] if fresh else found, self.depth)
-                if failure is not None:
-                    break
-                if self._out_of_bounds() and (found or start + _CHUNK < len(frontier)):
+                    failure = self._look(found[fresh:], self.depth)
+                start += chunk
+                if failure is None and self._out_of_bounds() and (found or start < len(frontier)):
                     complete = False
                     break
             frontier = found
@@ -244,6 +244,11 @@ class _Search:
         return Found(len(self.parents), sum(self.taken), self.depth,
                      complete and failure is None, failure, tuple(self.taken),
                      tuple(self.witnessed), time.process_time() - self.began, self.parents)
+
+    def _chunk(self) -> int:
+        """How many states to expand before the next look at the bounds: fewer near their end."""
+        left = (self.states_max - len(self.parents)) // max(1, len(self.grounded.instances))
+        return max(1, min(_CHUNK, left))
 
     def _out_of_bounds(self) -> bool:
         return len(self.parents) >= self.states_max or time.monotonic() > self.until
