@@ -21,7 +21,7 @@ _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of check."""
-    parser.add_argument("spec", nargs="?", metavar="SPEC", help="as --list shows it")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help="as --list shows it, or FILE.py")
     parser.add_argument("--list", action="store_true", help="list all specs with their scopes")
     parser.add_argument("--scope", default="", metavar="pods=4,nodes=3,…",
                         help="sizes and constants; the name of a scope may stand first")

@@ -13,8 +13,8 @@ HELP = "prove by Z3 that every action of a spec preserves its rules"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of prove."""
-    parser.add_argument("spec", nargs="?", metavar="SPEC", help="as check --list shows it; "
-                        "default: all")
+    parser.add_argument("spec", nargs="?", metavar="SPEC", help="as check --list shows it, or "
+                        "FILE.py; default: all")
     parser.add_argument("--scope", default="", metavar="pods=3,nodes=2,…",
                         help="sizes for the proof at a bound (default: the scope \"proof\", else "
                         "\"ci\")")

@@ -39,7 +39,7 @@ def test_out_of_bounds_returns_3_with_what_was_seen(capsys: pytest.CaptureFixtur
     assert main(["check", "benchmark", "--max-states", "5000", "--json", "-"]) == 3
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"] == "incomplete"
-    assert 5_000 <= report["states"] < 30_000
+    assert 5_000 <= report["states"] < 5_100
     assert report["stopped_by"]
 
 
@@ -119,3 +119,49 @@ def test_list_names_every_spec_with_its_scopes(capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert "benchmark\n    A cluster that counts its pods" in text
     assert "ci: Pod=4, Node=2, capacity=2, ceiling=3, bug=0" in text
+
+
+MINE = """
+from __future__ import annotations
+from model.kernel.spec.language import *
+
+class Mine(Spec):
+    \"\"\"A switch.\"\"\"
+    on: bool = False
+
+    @action
+    def flip(self) -> None:
+        self.on = not self.on
+
+    @invariant
+    def it_stays_off(self) -> bool:
+        return not self.on
+
+SPEC = Mine
+"""
+
+
+def test_a_spec_in_a_file_of_ones_own_is_checked(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And its mistakes are told with file and line, status 2."""
+    good, bad = tmp_path / "mine.py", tmp_path / "wrong.py"
+    good.write_text(MINE)
+    assert main(["check", str(good)]) == 1
+    assert "VIOLATED invariant: it_stays_off (mine.py:14)" in capsys.readouterr().out
+    bad.write_text(MINE.replace("self.on = not self.on", "self.off = True"))
+    assert main(["check", str(bad)]) == 2
+    assert "wrong.py:11: unknown name off" in capsys.readouterr().err
+    for text in ("x = 1", "SPEC = 3", "import nothing_like_it"):
+        bad.write_text(text)
+        assert main(["check", str(bad)]) == 2
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "native", "numpy"])
+def test_every_engine_tells_what_never_happens(
+        engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Actions, conjuncts, values."""
+    assert main(["check", "benchmark", "--scope", "k=0", "--engine", engine, "--json", "-"]) == 1
+    coverage = json.loads(capsys.readouterr().out)["coverage"]
+    assert coverage["taken"]["bind"] == 0
+    assert coverage["guards_never_true"]["bind"] == ['phase[p] == "pending"']
+    assert "running" in coverage["never_reached"]["phase"]
