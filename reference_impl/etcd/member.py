@@ -168,8 +168,9 @@ class Etcd(Component[Member]):
 
     def _fan_out(self, local: Member, store: Store, events: tuple[storage.Event, ...],
                  io: Io) -> None:
-        unsynced = local.unsynced
-        for lane, watcher in local.watchers.items():
+        unsynced, watchers = local.unsynced, local.watchers
+        for lane in watchers:
+            watcher = watchers[lane]
             if lane not in unsynced:
                 chosen = watch.wanted(watcher, events, store.compacted)
                 if chosen:

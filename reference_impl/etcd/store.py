@@ -102,7 +102,11 @@ def transact(store: Store, request: Txn) -> tuple[Store, TxnReply | Failure]:
     if error:
         return store, Failure(store.revision, error)
     kv = store.kv
-    succeeded = all(holds(kv.get(compare.key), compare) for compare in request.compares)
+    succeeded = True
+    for compare in request.compares:
+        if not holds(kv.get(compare.key), compare):
+            succeeded = False
+            break
     branch = request.success if succeeded else request.failure
     error = _refused(store, branch)
     if error:
@@ -186,11 +190,14 @@ def holds(kv: KeyValue | None, compare: Compare) -> bool:
 def malformed(request: Txn) -> str:
     """What is wrong with a transaction whatever the store holds; "" when nothing is."""
     success, failure = request.success, request.failure
-    if max(len(request.compares), len(success), len(failure)) > OPERATIONS_MAX:
+    compares = request.compares
+    if (len(compares) > OPERATIONS_MAX or len(success) > OPERATIONS_MAX
+            or len(failure) > OPERATIONS_MAX):
         return TOO_MANY_OPERATIONS
-    for item in (*request.compares, *success, *failure):
-        if not item.key:
-            return EMPTY_KEY
+    for items in (compares, success, failure):
+        for item in items:
+            if not item[0]:  # the key, whatever the operation
+                return EMPTY_KEY
     if len(success) > 1 and _writes_twice(success):
         return DUPLICATE_KEY
     if len(failure) > 1 and _writes_twice(failure):
@@ -218,15 +225,14 @@ def _writes_twice(branch: tuple[Operation, ...]) -> bool:
 
 def _refused(store: Store, branch: tuple[Operation, ...]) -> str:
     """What makes the branch impossible on this store, before anything of it is done."""
+    error = ""
     for operation in branch:
-        if type(operation) is Put and operation.lease and operation.lease not in store.leases:
-            return LEASE_NOT_FOUND
-    for operation in branch:
-        if type(operation) is Range:
+        if type(operation) is Put:
+            if operation.lease and operation.lease not in store.leases:
+                return LEASE_NOT_FOUND  # leases are looked at before revisions
+        elif type(operation) is Range and not error:
             error = _unreadable(store, operation)
-            if error:
-                return error
-    return ""
+    return error
 
 
 def _unreadable(store: Store, request: Range) -> str:
