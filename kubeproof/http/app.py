@@ -43,6 +43,7 @@ CONNECTIONS_MAX = 1000
 QUEUE_MAX = 10_000
 ENDED = object()
 UNKNOWN_TOKEN = "?"
+SCORES_PATH = "/debug/scheduler/scores"
 
 
 class Tokens:
@@ -121,6 +122,8 @@ class App:
         path = http.url.path
         target = paths.target_of(path)
         if target is None:
+            if path == SCORES_PATH:
+                return self._scores(token, http.query_params.get("pod", ""), wish)
             return self._plain_path(path, token, http.method, wish)
         query = dict(http.query_params)
         verb = paths.verb_of(http.method, target, query)
@@ -271,6 +274,18 @@ class App:
                             else "text/plain")
         content, media = render.encoded(found, wish)
         return Response(content, 200, media_type=media)
+
+    def _scores(self, token: str, pod: str, wish: Wish) -> Response:
+        """The scores of the scheduler's last attempt for a pod ("namespace/name")."""
+        fault = self._may(token, Attributes("get", "", "", path=SCORES_PATH))
+        if fault is not None:
+            return _refusal(fault, wish)
+        names = self.engine.world.names
+        kept = self.engine.world["scheduler"].scores if "scheduler" in names else {}
+        parts = {node: dict(plugins) for node, plugins in kept.get(pod, ())}
+        totals = {node: sum(plugins.values()) for node, plugins in parts.items()}
+        return Response(json.dumps({"plugin_scores": parts, "final_scores": totals}).encode(),
+                        media_type="application/json")
 
     def _may(self, token: str, asked: Attributes) -> Status | None:
         """Why a request that never reaches the cluster may not be made, None when it may."""

@@ -7,5 +7,5 @@ from reference_impl.scheduler.component import Scheduler
 
 
 def components(scenario: Scenario) -> tuple[Scheduler, ...]:
-    """The one scheduler of a cluster."""
-    return (Scheduler(),)
+    """The one scheduler of a cluster; the setting `scheduler-scores` says "kept" or nothing."""
+    return (Scheduler(scenario.setting("scheduler-scores", "") == "kept"),)

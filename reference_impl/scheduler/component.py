@@ -54,6 +54,10 @@ FLUSH = "idle:flush"
 ASK = "ask:"
 FLUSH_MS = 30_000
 SOURCE = "default-scheduler"
+ACTIONS = {"Scheduled": "Binding", "FailedScheduling": "Scheduling", "Preempted": "Preempting"}
+"""What events say was being done when they were written."""
+NEVER_PROBED = b'{"lastProbeTime":null}'
+SCORES_KEPT_MAX = 1_000
 STORAGE = ("persistentvolumeclaims", "persistentvolumes", "storageclasses")
 BY_NODE = ("NodeUnschedulable", "TaintToleration", "NodeAffinity", "NodePorts",
            "NodeResourcesFit")
@@ -80,6 +84,10 @@ class Flight(NamedTuple):
     waiting: Waiting
     node: str
     asking: bool = False
+
+
+Scores = tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+"""By node, the weighted score of each plug-in."""
 
 
 class Attempt(NamedTuple):
@@ -116,7 +124,7 @@ class Local(NamedTuple):
     those of its pods that no watch event has confirmed. `flight` is the binding under way;
     `verdicts` are statuses to write, `due` those of them that can be sent now and `report` the
     one that was; `victims` are pods to remove, and `evicting` tells that a write about the first
-    of them is under way.
+    of them is under way. `scores` are those of the last attempt for each pod, if they are kept.
     """
 
     caches: FrozenMap[str, Informer] = EMPTY
@@ -134,12 +142,16 @@ class Local(NamedTuple):
     victims: tuple[Victim, ...] = ()
     evicting: bool = False
     recorder: Recorder = NO_EVENTS
+    scores: FrozenMap[str, Scores] = EMPTY
 
 
 class Scheduler(Component[Local]):
-    """See the head of this file."""
+    """See the head of this file. `keeps_scores`: so that a server can show them."""
 
     name = "scheduler"
+
+    def __init__(self, keeps_scores: bool = False) -> None:
+        self.keeps_scores = keeps_scores
 
     def init(self, io: Io) -> Local:
         io.after(FLUSH_MS, FLUSH)
@@ -189,7 +201,15 @@ class Scheduler(Component[Local]):
             return self.send_report(local, io)
         if verb == "evict":
             return self.send_eviction(local, io)
-        return local._replace(recorder=events.send(local.recorder, io))
+        return self.send_event(local, io)
+
+    def send_event(self, local: Local, io: Io) -> Local:
+        """Write the oldest event, in the form of the events API; a repeated one is counted."""
+        event = local.recorder.waiting[0]
+        shaped = in_events_form(event, io.now)
+        io.request("apiserver", events.LANE, requests.create(shaped) if event.count_ == 1
+                   else requests.update(shaped))
+        return local._replace(recorder=local.recorder._replace(busy=True))
 
     def describe(self, verb: str, args: tuple[Scalar, ...]) -> str:
         """One line for traces and diagrams."""
@@ -205,6 +225,9 @@ class Scheduler(Component[Local]):
         queue, waiting = queues.take(local.queue)
         pod = waiting.pod
         decision = schedule(pod, local.snapshot)
+        if self.keeps_scores:
+            before = local.scores if len(local.scores) < SCORES_KEPT_MAX else EMPTY
+            local = local._replace(scores=before.set(pod.key, decision.scores))
         kept = decision._replace(scores=(), rejected=(), feasible=())
         return local._replace(queue=queue, attempt=Attempt(pod.key, pod.uid, kept))
 
@@ -423,6 +446,8 @@ class Scheduler(Component[Local]):
             return self.reported(local, body) if local.report else local
         if lane == EVICT:
             return self.evicted(local, body, io) if local.evicting else local
+        if body == CUT:
+            return self.send_event(local, io) if local.recorder.busy else local
         return local._replace(recorder=events.replied(local.recorder, body, io))
 
     def check_synced(self, local: Local) -> Local:
@@ -621,6 +646,21 @@ def node_events(old: NodeInfo | None, new: NodeInfo) -> tuple[str, ...]:
     return tuple(found)
 
 
+def in_events_form(event: api.Event, now_ms: int) -> api.Event:
+    """An event as kube-scheduler writes it: with an action and a reporter, without a source.
+
+    Its second and later occurrences are a series, as in events.k8s.io/v1.
+    """
+    moment = api.micro_timestamp(now_ms)
+    count = event.count_ or 1
+    series = "" if count == 1 else f',"series":{{"count":{count},"lastObservedTime":"{moment}"}}'
+    rest = (f'{{"action":"{ACTIONS[event.reason or ""]}","eventTime":"{moment}",'
+            f'"firstTimestamp":null,"lastTimestamp":null,"reportingComponent":"{SOURCE}",'
+            f'"reportingInstance":"{SOURCE}-control-plane"{series}}}')
+    return event._replace(source=api.EventSource(), count_=None, first_timestamp=None,
+                          last_timestamp=None, rest=rest.encode())
+
+
 def with_verdict(pod: api.Pod, verdict: Verdict, now_ms: int) -> api.Pod | None:
     """The pod with the verdict in its status; None when it stands there already."""
     status = pod.status or api.PodStatus()
@@ -632,7 +672,7 @@ def with_verdict(pod: api.Pod, verdict: Verdict, now_ms: int) -> api.Pod | None:
         return None
     condition = api.Condition(type="PodScheduled", status="False", reason="Unschedulable",
                               message=verdict.message,
-                              last_transition_time=api.timestamp(now_ms))
+                              last_transition_time=api.timestamp(now_ms), rest=NEVER_PROBED)
     conditions = set_condition(status.conditions, condition)
     return api.with_status(pod, status._replace(nominated_node_name=nominated,
                                                 conditions=conditions))
@@ -644,6 +684,6 @@ def marked_for_disruption(pod: api.Pod, now_ms: int) -> api.Pod:
     condition = api.Condition(
         type="DisruptionTarget", status="True", reason="PreemptionByScheduler",
         message=f"{SOURCE}: preempting to accommodate a higher priority pod",
-        last_transition_time=api.timestamp(now_ms))
+        last_transition_time=api.timestamp(now_ms), rest=NEVER_PROBED)
     return api.with_status(pod, status._replace(
         conditions=set_condition(status.conditions, condition)))

@@ -206,7 +206,8 @@ def bound(write: Write, pod: Any) -> Any:
     if pod.spec.scheduling_gates:
         return _binding_conflict(name, f"pod {name} has non-empty .spec.schedulingGates")
     status = pod.status
-    scheduled = Condition("PodScheduled", "True", last_transition_time=timestamp(write.now))
+    scheduled = Condition("PodScheduled", "True", last_transition_time=timestamp(write.now),
+                          rest=b'{"lastProbeTime":null}')
     status = put(status, "conditions", set_condition(status.conditions, scheduled))
     spec = put(pod.spec, "node_name", target.name)
     return put(put(pod, "spec", spec), "status", status)
