@@ -156,7 +156,11 @@ def parsed(data: bytes, content_type: str, kind: str) -> Any:
             document = yaml.safe_load(text)
         else:
             document = json.loads(text, object_pairs_hook=schema.pairs_hook)
-    except Exception as error:  # two parsers, each with errors of its own
+    except Exception as error:
+        if media == "application/yaml":
+            return bad_request(f"the object provided is unrecognized (must be of type {kind}): "
+                               f"couldn't get version/kind; yaml: {_yaml_error(error)} "
+                               f"({data.hex()})")
         return bad_request(f"{head}{_parse_error(text, error)} ({_excerpt(text)})")
     if document is None:
         return {}
@@ -168,6 +172,12 @@ def parsed(data: bytes, content_type: str, kind: str) -> Any:
                            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
                            f'"json:\\"kind,omitempty\\"" }} ({data.strip().hex()})')
     return document
+
+
+def _yaml_error(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line}: " if mark is not None else ""
+    return f"{line}{getattr(error, 'problem', None) or error}"
 
 
 def _parse_error(text: str, error: Exception) -> str:

@@ -9,6 +9,7 @@ from model.api.scenario import Scenario
 from model.kernel.action import Action, Scalar
 from model.kernel.component import Component, Io, Message
 from model.kernel.driver import FairDriver, run
+from model.kernel.fault import FaultPlan
 from model.kernel.system import System, Transition
 from model.kernel.world import World
 from reference_impl.apiserver.component import ApiServer, config_of
@@ -53,7 +54,8 @@ class Cluster:
         scenario = Scenario("test", settings=pairs)
         self.caller = Caller(client)
         self.server = ApiServer(config_of(scenario))
-        self.system = System((self.server, Etcd(), self.caller))
+        faults = FaultPlan((("crash", 9),))
+        self.system = System((self.server, Etcd(), self.caller), faults=faults)
         self.world: World = self.system.init()
         self.settle()
 
@@ -68,7 +70,7 @@ class Cluster:
         while True:
             held = Action("apiserver", "deliver", ("etcd", "cache"))
             ready = [action for action in self.system.enabled(self.world)
-                     if action != held and action.actor != "clock"]
+                     if action != held and action.actor not in ("clock", "fault")]
             if not ready:
                 return taken
             step = self.system.transition(self.world, ready[0])
@@ -93,6 +95,10 @@ class Cluster:
         self.settle()
         lanes = [body for heard, body in self.heard if heard == lane]
         return lanes[-1]
+
+    def crash(self) -> None:
+        """The server dies and is started anew."""
+        self.act(Action("fault", "crash", ("apiserver",)))
 
     def quiesce(self) -> None:
         """Serve everything, and let time pass until only upkeep is left."""
