@@ -77,6 +77,13 @@ def test_all_states_keep_all_rules_and_the_counts_are_as_pinned(path: str) -> No
     assert all(verdict.startswith("holds") for verdict in report.liveness.values())
 
 
+def test_the_composition_is_safe_with_three_pods_too() -> None:
+    """Controller, API server, scheduler and kubelets; a machine dies and an answer is lost."""
+    module = all_specs()["cluster"].module()
+    report = check(module, make_scope(module, "three"), liveness=False)
+    assert (report.verdict, report.states, report.transitions) == ("holds", 6_811_020, 52_528_722)
+
+
 @pytest.mark.parametrize("path", SPECS)
 def test_every_action_preserves_the_rules(path: str) -> None:
     """By Z3 at the scope of the proof, and for any number of members but where said above."""
