@@ -436,14 +436,13 @@ class NodeController(Controller[Memory]):
         return self.done(local)
 
     def _lost_written(self, local: State, work: Work, reply: Reply, io: Io) -> State:
+        """The taints follow when the cache shows what was written."""
         assert work.node is not None
         name = work.node.metadata.name or ""
-        if reply.code == 404:
-            return self.done(local)
-        if rules.readiness(work.node) == "True":
+        if reply.code < 400 and rules.readiness(work.node) == "True":
             local = self.event(local, work.node, "Normal", "NodeNotReady",
                                f"Node {name} status is now: NodeNotReady", io)
-        return self._sync_taints(local, reply.body, io)
+        return self.done(local)
 
     def _deleted(self, local: State, work: Work, io: Io) -> State:
         if work.at == "gone":

@@ -33,9 +33,9 @@ def pod(name: str, version: int, node: str | None = None, uid: str = "",
 def feed(informer: Informer, body: Any) -> tuple[Informer, list[str], Io]:
     io = Io(0)
     informer, changes = REFLECTOR.on_message(informer, Message("apiserver", "pods", body), io)
-    verbs = ["deleted" if new is None else "added" if old is None else "updated"
-             for _, old, new in changes]
-    return informer, [f"{verb} {change.key}" for verb, change in zip(verbs, changes, strict=True)], io
+    told = [f"{'deleted' if new is None else 'added' if old is None else 'updated'} {key}"
+            for key, old, new in changes]
+    return informer, told, io
 
 
 def page(version: int, *pods: Pod) -> Reply:
