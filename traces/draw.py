@@ -7,10 +7,7 @@ or a lasso. What a violation names is drawn in red.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,41 +39,37 @@ def render(dot: str, path: Path) -> Drawn:
     Without Graphviz's `dot` the DOT text itself is written beside it, and the remark says so.
     InputError for an unknown suffix or a place that cannot be written.
     """
+    import graphviz
     kind = path.suffix.lstrip(".")
     if kind not in FORMATS:
         raise InputError(f"pictures end in .svg, .png or .dot, not {path.suffix!r}",
                          where=str(path))
-    program = shutil.which("dot")
-    if kind == "dot" or program is None:
+    if kind == "dot":
+        write_whole(path, dot.encode())
+        return Drawn(path)
+    placed = "layout=neato" in dot
+    try:
+        data = graphviz.Source(dot, engine="neato" if placed else "dot").pipe(
+            format=kind, neato_no_op=2 if placed else None)
+    except graphviz.ExecutableNotFound:
         target = path.with_suffix(".dot")
         write_whole(target, dot.encode())
-        remark = "" if kind == "dot" else (
-            f"Graphviz's dot is not installed: wrote {target.name} instead of {path.name}")
-        return Drawn(target, remark)
-    engine = ["-Kneato", "-n2"] if "layout=neato" in dot else []
-    done = subprocess.run([program, *engine, f"-T{kind}"], input=dot.encode(), capture_output=True,
-                          check=False)
-    if done.returncode != 0:
-        raise InputError(f"dot failed: {done.stderr.decode(errors='replace').strip()}",
-                         where=str(path))
-    write_whole(path, done.stdout)
+        return Drawn(target, f"Graphviz's dot is not installed: wrote {target.name} instead of "
+                     f"{path.name}")
+    except graphviz.CalledProcessError as error:
+        raise InputError(f"dot failed: {error.stderr!r}", where=str(path)) from None
+    write_whole(path, data)
     return Drawn(path)
 
 
-def quoted(text: object) -> str:
-    """A DOT string literal."""
-    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _node(name: str, **attributes: object) -> str:
-    inner = ", ".join(f"{key}={quoted(value)}" for key, value in attributes.items())
-    return f"  {quoted(name)} [{inner}];"
-
-
-def _edge(tail: str, head: str, **attributes: object) -> str:
-    inner = ", ".join(f"{key}={quoted(value)}" for key, value in attributes.items())
-    return f"  {quoted(tail)} -> {quoted(head)} [{inner}];"
+def _graph(title: str, **attributes: str) -> Any:
+    """An empty picture with a title and our fonts."""
+    import graphviz
+    return graphviz.Digraph(
+        graph_attr={"label": title, "labelloc": "t", "fontname": "Helvetica", "bgcolor": "white",
+                    **attributes},
+        node_attr={"fontname": "Helvetica", "fontsize": "9", "shape": "box"},
+        edge_attr={"fontname": "Helvetica", "fontsize": "8"})
 
 
 # -- space-time -----------------------------------------------------------------------------------
@@ -92,18 +85,16 @@ def space_time(system: System, start: World, actions: Sequence[Action], title: s
     first = max(len(steps) - limit, 0)
     drawn = steps[first:]
     names = _lanes(system, drawn)
-    lines = ["digraph history {", "  layout=neato; splines=line; bgcolor=white;",
-             f"  label={quoted(title)}; labelloc=t; fontname=Helvetica; fontsize=14;",
-             '  node [fontname=Helvetica, fontsize=9]; edge [fontname=Helvetica, fontsize=8];']
+    graph = _graph(title, layout="neato", splines="line")
     height = (len(drawn) + 1) * _STEP_POINTS
     for name, lane in names.items():
         x = lane * _LANE_POINTS
-        lines.append(_node(f"head {name}", label=name, shape="box", style="filled",
-                           fillcolor="#eceff1", pos=f"{x},{_STEP_POINTS}!"))
-        lines.append(_node(f"foot {name}", shape="point", width="0.01", pos=f"{x},{-height}!"))
-        lines.append(_edge(f"head {name}", f"foot {name}", color="#cfd8dc", arrowhead="none"))
-    lines.extend(_events(system, drawn, names, first, start.now))
-    return "\n".join([*lines, "}", ""])
+        graph.node(f"head {name}", label=name, style="filled", fillcolor="#eceff1",
+                   pos=f"{x},{_STEP_POINTS}!")
+        graph.node(f"foot {name}", shape="point", width="0.01", pos=f"{x},{-height}!")
+        graph.edge(f"head {name}", f"foot {name}", color="#cfd8dc", arrowhead="none")
+    _events(graph, system, drawn, names, first, start.now)
+    return str(graph.source)
 
 
 def _lanes(system: System, steps: Sequence[Transition]) -> dict[str, int]:
@@ -123,8 +114,8 @@ def _touched(system: System, step: Transition) -> Iterable[str]:
     yield from (str(arg) for arg in step.action.args[:2] if str(arg) in system.names)
 
 
-def _events(system: System, steps: Sequence[Transition], names: dict[str, int], first: int,
-            start_ms: int) -> Iterable[str]:
+def _events(graph: Any, system: System, steps: Sequence[Transition], names: dict[str, int],
+            first: int, start_ms: int) -> None:
     waiting: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for number, step in enumerate(steps):
         y = -(number + 1) * _STEP_POINTS
@@ -133,15 +124,15 @@ def _events(system: System, steps: Sequence[Transition], names: dict[str, int], 
         text = f"{first + number + 1} {_label(system, step)}"
         color = _RED if step.action.actor == "fault" else (
             _GREY if step.action.actor == "clock" else _BLUE)
-        yield _node(event, label="", shape="circle", width="0.09", style="filled",
-                    fillcolor=color, color=color, pos=f"{names.get(where, 0) * _LANE_POINTS},{y}!",
-                    xlabel=f"{text} {clock(step.after.now, start_ms)}", tooltip=text)
+        graph.node(event, label="", shape="circle", width="0.09", style="filled",
+                   fillcolor=color, color=color, pos=f"{names.get(where, 0) * _LANE_POINTS},{y}!",
+                   xlabel=f"{text} {clock(step.after.now, start_ms)}", tooltip=text)
         if step.message is not None:
             sent = waiting.get((step.message.source, where, step.message.lane))
             if sent:
                 tail, words = sent.pop(0)
                 dashed = "dashed" if step.message.body == CUT else "solid"
-                yield _edge(tail, event, label=words, color=color, style=dashed, fontcolor=_GREY)
+                graph.edge(tail, event, label=words, color=color, style=dashed, fontcolor=_GREY)
         for to, lane, body in step.sent:
             waiting.setdefault((where, to, lane), []).append((event, body_text(body)))
 
@@ -162,9 +153,8 @@ def _label(system: System, step: Transition) -> str:
 def cluster(world: World, title: str = "", named: str = "") -> str:
     """Nodes, pods, services and routes of a world; objects that the text `named` names are red."""
     objects = _objects(world)
-    lines = ["digraph cluster {", "  rankdir=LR; compound=true; bgcolor=white; fontname=Helvetica;",
-             f"  label={quoted(title)}; labelloc=t;",
-             '  node [fontname=Helvetica, fontsize=10, style="filled,rounded", shape=box];']
+    graph = _graph(title, rankdir="LR", compound="true")
+    graph.attr("node", style="filled,rounded", fontsize="10")
     pods = objects.get("Pod", [])
     nodes = {node.metadata.name: node for node in objects.get("Node", [])}
     placed: dict[str, list[Any]] = {}
@@ -175,12 +165,13 @@ def cluster(world: World, title: str = "", named: str = "") -> str:
         heading = name if name in nodes else (f"{name} (gone)" if name else "not bound")
         if name and _is_down(world, name):
             heading, color = f"{name} (down)", _RED
-        lines.append(f"  subgraph cluster_{at} {{ label={quoted(heading)}; color={quoted(color)};")
-        lines.append(f"  {quoted(f'node {name}')} [style=invis, width=0.1, label=\"\"];")
-        lines.extend(_pod(pod, named) for pod in placed.get(name, ()))
-        lines.append("  }")
-    lines.extend(_services(objects, named))
-    return "\n".join([*lines, "}", ""])
+        with graph.subgraph(name=f"cluster_{at}") as machine:
+            machine.attr(label=heading, color=color)
+            machine.node(f"node {name}", style="invis", width="0.1", label="")
+            for pod in placed.get(name, ()):
+                _pod(machine, pod, named)
+    _services(graph, objects, named)
+    return str(graph.source)
 
 
 def _objects(world: World) -> dict[str, list[Any]]:
@@ -196,20 +187,19 @@ def _is_down(world: World, node: str) -> bool:
     return name in world and world.status(name) != UP
 
 
-def _pod(pod: Any, named: str) -> str:
+def _pod(graph: Any, pod: Any, named: str) -> None:
     name = pod.metadata.name
     phase = (pod.status.phase if pod.status else None) or "Pending"
     going = pod.metadata.deletion_timestamp is not None
     fill = {"Running": "#c8e6c9", "Pending": "#fff9c4", "Failed": "#ffcdd2",
             "Succeeded": "#bbdefb"}.get(phase, "#eeeeee")
     address = (pod.status.pod_ip if pod.status else None) or "no address"
-    return _node(f"pod {pod.metadata.namespace}/{name}",
-                 label=f"{name}\n{'Terminating' if going else phase} {address}", fillcolor=fill,
-                 color=_RED if name in named else "#455a64",
-                 penwidth=3 if name in named else 1)
+    graph.node(f"pod {pod.metadata.namespace}/{name}",
+               label=f"{name}\n{'Terminating' if going else phase} {address}", fillcolor=fill,
+               color=_RED if name in named else "#455a64", penwidth="3" if name in named else "1")
 
 
-def _services(objects: dict[str, list[Any]], named: str) -> Iterable[str]:
+def _services(graph: Any, objects: dict[str, list[Any]], named: str) -> None:
     addresses = {(pod.metadata.namespace, pod.status.pod_ip): pod for pod in objects.get("Pod", [])
                  if pod.status and pod.status.pod_ip}
     ends = {(e.metadata.namespace, e.metadata.name): e for e in objects.get("Endpoints", [])}
@@ -218,43 +208,53 @@ def _services(objects: dict[str, list[Any]], named: str) -> Iterable[str]:
         ports = ", ".join(f"{port.port}" + (f":{port.node_port}" if port.node_port else "")
                           for port in service.spec.ports or ())
         key = f"service {namespace}/{name}"
-        yield _node(key, label=f"{name}\n{service.spec.cluster_ip or ''} {ports}", shape="hexagon",
-                    fillcolor="#e1bee7", color=_RED if name in named else "#6a1b9a",
-                    penwidth=3 if name in named else 1)
+        graph.node(key, label=f"{name}\n{service.spec.cluster_ip or ''} {ports}", shape="hexagon",
+                   fillcolor="#e1bee7", color=_RED if name in named else "#6a1b9a",
+                   penwidth="3" if name in named else "1")
         endpoints = ends.get((namespace, name))
         for subset in (endpoints.subsets if endpoints else None) or ():
             for address in subset.addresses or ():
                 pod = addresses.get((namespace, address.ip))
                 target = f"pod {namespace}/{pod.metadata.name}" if pod else f"address {address.ip}"
                 if pod is None:
-                    yield _node(target, label=f"{address.ip}\nno such pod", fillcolor="#ffcdd2",
-                                color=_RED)
-                yield _edge(key, target, color="#6a1b9a")
+                    graph.node(target, label=f"{address.ip}\nno such pod", fillcolor="#ffcdd2",
+                               color=_RED)
+                graph.edge(key, target, color="#6a1b9a")
 
 
 # -- graphs of a search ---------------------------------------------------------------------------
 
 
-def state_graph(edges: Iterable[tuple[str, str, str]], path: Sequence[str] = (),
-                title: str = "") -> str:
-    """The graph of a bounded search: (state, label, state) edges, the failing path in red.
+def state_graph(system: System, start: World, actions: Sequence[Action], title: str = "",
+                limit: int = 300) -> str:
+    """The states along a history with all that could have happened instead, one step off.
 
-    `path` lists the labels of the states on the path, from the start.
+    The history is drawn in red; equal worlds are one state, so that ways which meet again are
+    seen to. At most `limit` states are drawn, those near the end first.
     """
-    failing = set(pairwise(path))
-    on_path = set(path)
-    lines = ["digraph states {", f"  label={quoted(title)}; labelloc=t; fontname=Helvetica;",
-             "  node [fontname=Helvetica, fontsize=9, shape=box]; "
-             "edge [fontname=Helvetica, fontsize=8];"]
-    seen: dict[str, None] = {}
-    for tail, words, head in edges:
-        seen[tail] = seen[head] = None
-        red = (tail, head) in failing
-        lines.append(_edge(tail, head, label=words, color=_RED if red else _GREY,
-                           penwidth=2 if red else 1))
-    lines.extend(_node(state, label=state, color=_RED if state in on_path else _GREY)
-                 for state in seen)
-    return "\n".join([*lines, "}", ""])
+    import networkx
+    steps = list(transitions(system, start, actions))
+    states = networkx.MultiDiGraph()
+    path = [step.before for step in steps] + ([steps[-1].after] if steps else [start])
+    for world in reversed(path):
+        for action in system.enabled(world):
+            if states.number_of_nodes() >= limit:
+                break
+            states.add_edge(world, system.apply(world, action), action=action)
+    graph = _graph(title)
+    red = {(step.before, step.action) for step in steps}
+    names = {world: f"s{number}" for number, world in enumerate(states)}
+    on_path = {world: number for number, world in enumerate(path)}
+    for world, name in names.items():
+        number = on_path.get(world)
+        graph.node(name, label="" if number is None else str(number), shape="circle",
+                   width="0.15" if number is None else "0.3",
+                   color=_GREY if number is None else _RED)
+    for tail, head, action in states.edges(data="action"):
+        chosen = (tail, action) in red
+        graph.edge(names[tail], names[head], color=_RED if chosen else "#cfd8dc",
+                   label=describe(system, action)[:40], fontcolor=_RED if chosen else _GREY)
+    return str(graph.source)
 
 
 def lasso(stem: Sequence[tuple[str, str]], loop: Sequence[tuple[str, str]],
@@ -263,18 +263,14 @@ def lasso(stem: Sequence[tuple[str, str]], loop: Sequence[tuple[str, str]],
 
     The first label is that of the start ("init"). The loop leads back to the last stem state.
     """
-    lines = ["digraph lasso {", "  rankdir=LR;",
-             f"  label={quoted(title)}; labelloc=t; fontname=Helvetica;",
-             "  node [fontname=Helvetica, fontsize=9, shape=box]; "
-             "edge [fontname=Helvetica, fontsize=8];"]
+    graph = _graph(title, rankdir="LR")
     steps = [*stem, *loop[:-1]]
     for at, (_, state) in enumerate(steps):
-        lines.append(_node(f"s{at}", label=state, color=_GREY if at < len(stem) - 1 else _RED))
+        graph.node(f"s{at}", label=state, color=_GREY if at < len(stem) - 1 else _RED)
     for at in range(1, len(steps)):
-        red = at >= len(stem)
-        lines.append(_edge(f"s{at - 1}", f"s{at}", label=steps[at][0],
-                           color=_RED if red else _GREY))
+        graph.edge(f"s{at - 1}", f"s{at}", label=steps[at][0],
+                   color=_RED if at >= len(stem) else _GREY)
     if loop:
-        lines.append(_edge(f"s{len(steps) - 1}", f"s{len(stem) - 1}", label=loop[-1][0],
-                           color=_RED, constraint="false"))
-    return "\n".join([*lines, "}", ""])
+        graph.edge(f"s{len(steps) - 1}", f"s{len(stem) - 1}", label=loop[-1][0], color=_RED,
+                   constraint="false")
+    return str(graph.source)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from model.kernel.errors import InputError
 
-HELP = "draw a trace: space-time diagram, or the cluster at a step"
+HELP = "draw a trace: space-time diagram, the cluster at a step, or the graph of states"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of draw."""
     parser.add_argument("trace", type=Path)
-    parser.add_argument("--what", choices=("history", "cluster"), default="history")
+    parser.add_argument("--what", choices=("history", "cluster", "states"),
+                        default="history", help="the space-time diagram, the cluster at a step, "
+                        "or the states along the history with their alternatives")
     parser.add_argument("--step", type=int, metavar="N", help="the cluster after N actions")
     parser.add_argument("--to", type=Path, metavar="FILE",
                         help="a .svg, .png or .dot file (default: beside the trace)")
@@ -40,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
         title = history.property.replace("_", " ")
         if options.what == "history":
             text = draw.space_time(system, start, actions, title, options.limit)
+        elif options.what == "states":
+            text = draw.state_graph(system, start, actions, title)
         else:
             world = replay(system, start, actions).world
             text = draw.cluster(world, title, history.message)

@@ -148,7 +148,7 @@ def test_pictures_name_what_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "head server" in text
     assert "->" in text
     assert "a title" in text
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     drawn = draw.render(text, tmp_path / "d.svg")
     assert drawn.path.name == "d.dot"
     assert "not installed" in drawn.remark
@@ -160,8 +160,20 @@ def test_pictures_name_what_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_lasso_leads_back_to_where_its_loop_begins() -> None:
     """Stem and loop are drawn as such."""
     text = draw.lasso([("init", "a"), ("go", "b")], [("x", "c"), ("y", "b")])
-    assert '"s1" -> "s2" [label="x"' in text
-    assert '"s2" -> "s1" [label="y"' in text
+    assert "s1 -> s2 [label=x" in text
+    assert "s2 -> s1 [label=y" in text
+
+
+def test_the_state_graph_shows_the_history_and_what_could_have_been() -> None:
+    """The failing path is red, its alternatives are not, and ways that meet are one state."""
+    history = failing()
+    small = shrink(history, build, PROPERTIES)
+    assert small is not None
+    system, start = build(small.history.scenario)
+    text = draw.state_graph(system, start, small.history.actions)
+    red = [line for line in text.splitlines() if " -> " in line and 'color="#c62828"' in line]
+    assert len(red) == len(small.history.actions)
+    assert text.count(" -> ") > len(red)
 
 
 def test_a_story_and_its_changes_are_words() -> None:
