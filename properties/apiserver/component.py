@@ -116,25 +116,32 @@ def _answers(step: Transition) -> list[tuple[str, str, Any]]:
 
 
 def _no_conflict_without_reason(step: Transition) -> str | None:
-    """A deletion by uid is refused only if the object with that uid is not the stored one."""
+    """A deletion by uid, or an update of one version, is refused with a conflict only if that uid
+    or that version is not the stored one."""
     if step.action.actor != NAME or not step.sent:
         return None
     for client, lane, reply in _answers(step):
         if reply.code != 409 or type(reply.body) is not Status:
             continue
         request = _request_of(step, client, lane)
-        if request is None or request.verb != "delete":
-            continue
-        uid = request.options.precondition_uid
-        if uid is None or request.options.precondition_resource_version is not None:
+        if request is None:
             continue
         key = storage.storage_key(request.resource,
                                   storage.cache_key(request.namespace, request.name))
         stored = step.after["etcd"].kv.get(key)
-        if stored is not None and stored.value.metadata.uid == uid:
-            return (f"{client} asked to delete {key} with uid {uid}, which is stored, and was "
-                    "answered 409")
+        if stored is not None and _condition_holds(request, reply.body, stored):
+            return (f"{client} asked to {request.verb} {key} on a condition that holds for what is "
+                    f"stored, version {stored.mod_revision}, and was answered 409")
     return None
+
+
+def _condition_holds(request: Request, status: Status, stored: KeyValue) -> bool:
+    """Whether the only condition of a request is true of the stored object."""
+    options = request.options
+    if request.verb == "delete" and options.precondition_resource_version is None:
+        return options.precondition_uid == stored.value.metadata.uid
+    return (request.verb == "update" and status.reason == "Conflict"
+            and request.body.metadata.resource_version == str(stored.mod_revision))
 
 
 def _request_of(step: Transition, client: str, lane: str) -> Request | None:
@@ -149,7 +156,7 @@ def _request_of(step: Transition, client: str, lane: str) -> Request | None:
 
 
 NO_CONFLICT_WITHOUT_REASON = Property(
-    "a_conditional_delete_conflicts_only_when_its_condition_is_false", "refines",
+    "a_conditional_write_conflicts_only_when_its_condition_is_false", "refines",
     _no_conflict_without_reason, (Part(NAME, "refusal"),),
     "a controller that is told of a conflict acts on a picture that is wrong")
 
@@ -489,9 +496,9 @@ _honest_update = Store._update
 
 def _refused_on_the_word_of_the_cache(self: Store, local: State, lane: str, pending: Pending,
                                       io: Io) -> State:
-    """A precondition that fails on the cached object is answered at once."""
+    """A condition that fails on the cached object is answered at once."""
     cached = local.cache.get(pending.request.resource, EMPTY).get(self._key(pending))
-    if not pending.fresh and cached is not None and pending.request.verb == "delete":
+    if not pending.fresh and cached is not None and pending.request.verb in ("delete", "update"):
         return _honest_update(self, local, lane, pending._replace(base=cached, fresh=True), io)
     return _honest_update(self, local, lane, pending, io)
 
@@ -531,6 +538,8 @@ def _released_with_the_refusal(self: Store, local: State, lane: str, pending: Pe
     return _honest_fail(self, local, lane, pending, status, io)
 
 
+KEPT = "kept-service"
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("delete_does_not_compare_versions", "delete-ignores-finalizer-added-concurrently",
            _SPEC, ((f"{_STORAGE}:removing", _removing_whatever_is_there),)),
@@ -539,7 +548,7 @@ MUTANTS: tuple[Mutant, ...] = (
            ((f"{_REGISTRY}.transforms:version_fault", _no_version_is_compared),)),
     Mutant("update_never_removes", "last-finalizer-removed-object-stays",
            an_object_being_deleted_waits_for_something.name,
-           ((f"{_REGISTRY}.deletion:is_finished", _never_finished),)),
+           ((f"{_REGISTRY}.deletion:is_finished", _never_finished),), scenario=KEPT),
     Mutant("fresh_window_starts_one_too_low", "watch-cache-off-by-one-on-fresh-cache",
            WATCHES.name, ((f"{_STORAGE}:oldest_known", _oldest_one_too_low),),
            faults="crash,cut"),
@@ -550,10 +559,10 @@ MUTANTS: tuple[Mutant, ...] = (
            ((f"{_STORE}:Store._update", _refused_on_the_word_of_the_cache),)),
     Mutant("released_by_the_delete_request", "allocation-leak-with-finalizer-delete",
            _SPEC, ((f"{_STORE}:Store._next", _released_with_the_request),
-                   (f"{_REGISTRY}.allocators:release", _released_whoever_holds))),
+                   (f"{_REGISTRY}.allocators:release", _released_whoever_holds)), scenario=KEPT),
     Mutant("repair_at_first_sight", "repair-loop-releases-inflight-allocation",
-           _SPEC, ((f"{_REGISTRY}.repair:due", _due_at_first_sight),)),
+           _SPEC, ((f"{_REGISTRY}.repair:due", _due_at_first_sight),), scenario=KEPT),
     Mutant("released_though_another_holds", "shared-nodeport-released-by-first-delete",
            _SPEC, ((f"{_REGISTRY}.allocators:release", _released_whoever_holds),
-                   (f"{_STORE}:Store._fail", _released_with_the_refusal))),
+                   (f"{_STORE}:Store._fail", _released_with_the_refusal)), scenario=KEPT),
 )
