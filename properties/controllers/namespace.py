@@ -142,11 +142,15 @@ def _has_left(after: Work | None, before: Work, step: Transition) -> bool:
 
 
 def _waited_ms(step: Transition) -> int:
-    """How long ago the deletion was, as the stored time (whole seconds) and the clock tell."""
+    """How long ago the deletion was, as the stored time (whole seconds) and a clock tell.
+
+    The controller's own clock may have been set in between, forward or back; its timer ran by it.
+    That of the two clocks counts which has waited longer.
+    """
     local: State = step.after[NAME]
-    deleted = local.work.namespace.metadata.deletion_timestamp
-    slot = step.before.slots[step.mover]
-    return _seconds(timestamp(step.before.now + slot.skew)) * 1000 - _seconds(deleted) * 1000
+    deleted = _seconds(local.work.namespace.metadata.deletion_timestamp)
+    skew = max(0, step.before.slots[step.mover].skew)
+    return (_seconds(timestamp(step.before.now + skew)) - deleted) * 1000
 
 
 def _seconds(text: str) -> int:
