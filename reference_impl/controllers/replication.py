@@ -29,6 +29,7 @@ from model.api.objects import (
     with_metadata,
     with_status,
 )
+from model.api.records import Pairs
 from model.api.requests import Reply, create, delete, get, update, update_status
 from model.api.scenario import Scenario
 from model.api.selectors import selects
@@ -120,14 +121,17 @@ class Replication(Controller[Expectations]):
     def keys_for(self, local: State, lane: str, change: Change) -> tuple[str, ...]:
         if lane == RCS:
             return (change.key,)
+        old, new = change.old, change.new
+        if old is not None and new is not None and owner_uid(old) == owner_uid(new):
+            old = None
         keys = []
-        for pod in (change.old, change.new):
+        for pod in (old, new):
             if pod is None:
                 continue
             owner = self._owner_key(local, pod)
             if owner:
                 keys.append(owner)
-            elif pod is change.new and controller_of(pod.metadata) is None:
+            elif pod is new and controller_of(pod.metadata) is None:
                 keys.extend(self._suitors(local, pod))
         return tuple(dict.fromkeys(keys))
 
@@ -155,30 +159,39 @@ class Replication(Controller[Expectations]):
         rc: ReplicationController | None = self.cached(local, RCS, key)
         if rc is None:
             return self.done(local._replace(memory=book.forget(local.memory, key)))
-        claims = self._claims(local, rc)
-        work = Work("claim", rc, left=claims)
-        if any(controller_of(pod.metadata) is None for pod in claims):
+        own, strangers = self._owned(local, rc)
+        orphans = self._orphans(local, rc)
+        work = Work("claim", rc, left=(*strangers, *orphans))
+        if orphans:
             return self.ask(local, get(RCS, *split_key(key)), work._replace(at="look"), io)
-        return self._claim(local, work, io)
+        return self._claim(local, work, io) if strangers else self._manage(local, work, own, io)
 
-    def _own(self, local: State, rc: ReplicationController) -> list[Pod]:
-        """The cached live pods that the controller has and that its selector matches."""
+    def _owned(self, local: State,
+               rc: ReplicationController) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
+        """The cached live pods that the controller has: those that its selector matches, and those
+        to release."""
         selector = None if rc.spec is None else rc.spec.selector
-        return [pod for pod in self.reflector(PODS).by(local.caches[PODS], "owner",
-                                                       rc.metadata.uid or "")
-                if is_active(pod) and selects(selector, pod.metadata.labels)]
+        own: list[Pod] = []
+        strangers: list[Pod] = []
+        labels: Pairs | None = None
+        matching = False
+        for pod in self.reflector(PODS).by(local.caches[PODS], "owner", rc.metadata.uid or ""):
+            if is_active(pod):
+                if pod[1][9] != labels:  # pods of one template have equal labels: look once
+                    labels = pod.metadata.labels
+                    matching = selects(selector, labels)
+                (own if matching else strangers).append(pod)
+        keeps = rc.metadata.deletion_timestamp is not None
+        return tuple(own), () if keeps else tuple(strangers)
 
-    def _claims(self, local: State, rc: ReplicationController) -> tuple[Pod, ...]:
-        """The cached live pods to release and to adopt."""
+    def _orphans(self, local: State, rc: ReplicationController) -> tuple[Pod, ...]:
+        """The cached live pods to adopt."""
         if rc.metadata.deletion_timestamp is not None:
             return NO_PODS
-        cache, reflector = local.caches[PODS], self.reflector(PODS)
         selector = None if rc.spec is None else rc.spec.selector
-        strangers = [pod for pod in reflector.by(cache, "owner", rc.metadata.uid or "")
-                     if is_active(pod) and not selects(selector, pod.metadata.labels)]
-        orphans = [pod for pod in reflector.by(cache, "orphans", rc.metadata.namespace or "")
-                   if is_active(pod) and selects(selector, pod.metadata.labels)]
-        return (*strangers, *orphans)
+        return tuple(pod for pod in self.reflector(PODS).by(
+            local.caches[PODS], "orphans", rc.metadata.namespace or "")
+            if is_active(pod) and selects(selector, pod.metadata.labels))
 
     def replied(self, local: State, reply: Reply, io: Io) -> State:
         work: Work = local.work
@@ -226,7 +239,7 @@ class Replication(Controller[Expectations]):
 
     def _claim(self, local: State, work: Work, io: Io) -> State:
         if not work.left:
-            return self._manage(local, work, io)
+            return self._manage(local, work, None, io)
         pod = work.left[0]
         changed = (released(pod, work.rc) if controller_of(pod.metadata) is not None
                    else adopted(pod, work.rc))
@@ -243,14 +256,18 @@ class Replication(Controller[Expectations]):
 
     # -- creating and deleting ------------------------------------------------------------------
 
-    def _manage(self, local: State, work: Work, io: Io) -> State:
-        """Decide from what the caches hold now: claiming may have taken a while."""
+    def _manage(self, local: State, work: Work, own: tuple[Pod, ...] | None, io: Io) -> State:
+        """Decide from what the caches hold now (`own`, when that is known): claiming may have taken
+        a while."""
         rc: ReplicationController | None = self.cached(local, RCS, local.key)
         if rc is None or rc.metadata.uid != work.rc.metadata.uid:
             return self.done(local)
-        own = self._own(local, rc)
-        adopted_uids = {pod.metadata.uid for pod in work.pods} - {pod.metadata.uid for pod in own}
-        pods = (*own, *(pod for pod in work.pods if pod.metadata.uid in adopted_uids))
+        if own is None:
+            own, _ = self._owned(local, rc)
+        pods = own
+        if work.pods:
+            seen = {pod.metadata.uid for pod in own}
+            pods = (*own, *(pod for pod in work.pods if pod.metadata.uid not in seen))
         waits_ms = book.waits_ms(local.memory, local.key, io.now)
         if waits_ms:
             # Kubernetes only looks again when something happens; a timer makes sure of it.
@@ -264,7 +281,7 @@ class Replication(Controller[Expectations]):
             return self._create(local._replace(memory=memory),
                                 work._replace(at="create", missing=count), io)
         if manage and len(own) > wish:
-            chosen = victims.to_delete(tuple(own), min(len(own) - wish, BURST_MAX), io.now)
+            chosen = victims.to_delete(own, min(len(own) - wish, BURST_MAX), io.now)
             uids = tuple(pod.metadata.uid or "" for pod in chosen)
             memory = book.expect_deletions(local.memory, local.key, uids, io.now)
             return self._delete(local._replace(memory=memory),
