@@ -18,6 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="print every step of a long history")
     parser.add_argument("--fixed", action="store_true",
                         help="leave out the seeded bug that the trace names")
+    parser.add_argument("--property", action="append", metavar="NAME|FILE.py",
+                        help="where the property of the trace is defined, if it is your own")
     add_json(parser)
 
 

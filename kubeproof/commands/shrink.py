@@ -17,6 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="where the result goes (default: minimal.trace beside it)")
     parser.add_argument("--replays", type=positive, default=3_000, metavar="N",
                         help="how many replays it may take (default 3000)")
+    parser.add_argument("--property", action="append", metavar="NAME|FILE.py",
+                        help="where the property of the trace is defined, if it is your own")
     add_json(parser)
 
 
