@@ -139,9 +139,9 @@ def _condition_holds(request: Request, status: Status, stored: KeyValue) -> bool
     """Whether the only condition of a request is true of the stored object."""
     options = request.options
     if request.verb == "delete" and options.precondition_resource_version is None:
-        return options.precondition_uid == stored.value.metadata.uid
-    return (request.verb == "update" and status.reason == "Conflict"
-            and request.body.metadata.resource_version == str(stored.mod_revision))
+        return bool(options.precondition_uid == stored.value.metadata.uid)
+    return bool(request.verb == "update" and status.reason == "Conflict"
+                and request.body.metadata.resource_version == str(stored.mod_revision))
 
 
 def _request_of(step: Transition, client: str, lane: str) -> Request | None:
