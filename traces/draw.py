@@ -236,13 +236,17 @@ def state_graph(system: System, start: World, actions: Sequence[Action], title: 
     steps = list(transitions(system, start, actions))
     states = networkx.MultiDiGraph()
     path = [step.before for step in steps] + ([steps[-1].after] if steps else [start])
+    red = {(step.before, step.action) for step in steps}
+    for step in steps:
+        states.add_edge(step.before, step.after, action=step.action)
     for world in reversed(path):
         for action in system.enabled(world):
+            if (world, action) in red:
+                continue
             if states.number_of_nodes() >= limit:
                 break
             states.add_edge(world, system.apply(world, action), action=action)
     graph = _graph(title)
-    red = {(step.before, step.action) for step in steps}
     names = {world: f"s{number}" for number, world in enumerate(states)}
     on_path = {world: number for number, world in enumerate(path)}
     for world, name in names.items():
