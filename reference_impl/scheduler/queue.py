@@ -4,6 +4,8 @@ Source: Kubernetes documentation, "Pod Priority and Preemption" (order), and the
 design of the three queues. Pods are taken by priority, then by the time since which they wait
 where they are, so that a pod that failed goes behind its equals. A pod that failed waits until an
 event can help it, and at least for its back-off: 1 s, doubled for each attempt, at most 10 s.
+Back-offs are looked at once a second, so that pods whose wait ends in one second come together
+and go by priority.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from reference_impl.scheduler.records import PodInfo
 BACKOFF = Backoff(1_000, 10_000)
 TIMER = "backoff:"
 STUCK_MS_MAX = 300_000
+LOOK_MS = 1_000
 ACTIVE, BACKING_OFF, UNSCHEDULABLE, GATED, ATTEMPTED = (
     "active", "backing off", "unschedulable", "gated", "attempted")
 Rank = tuple[int, int, int, str]
@@ -107,8 +110,14 @@ def park(queue: Queue, key: str, refused_by: tuple[str, ...], now_ms: int) -> Qu
 
 def back_off(queue: Queue, waiting: Waiting, io: Io) -> Queue:
     """The attempt failed, but another one is worth it, after a while."""
-    io.after(BACKOFF.delay_ms(max(waiting.attempts, 1)), TIMER + waiting.pod.key)
+    _alarm(waiting.pod.key, BACKOFF.delay_ms(max(waiting.attempts, 1)), io)
     return _place(queue, waiting._replace(place=BACKING_OFF, since_ms=io.now))
+
+
+def _alarm(key: str, delay_ms: int, io: Io) -> None:
+    """Set the timer of a back-off, for the first look after its end."""
+    ends = io.now + delay_ms
+    io.after(-(-ends // LOOK_MS) * LOOK_MS - io.now, TIMER + key)
 
 
 def activate(queue: Queue, key: str, now_ms: int) -> Queue:
@@ -127,5 +136,5 @@ def wake(queue: Queue, key: str, io: Io) -> Queue:
     left_ms = waiting.since_ms + BACKOFF.delay_ms(max(waiting.attempts, 1)) - io.now
     if left_ms <= 0:
         return _place(queue, waiting._replace(place=ACTIVE, since_ms=io.now))
-    io.after(left_ms, TIMER + key)
+    _alarm(key, left_ms, io)
     return _place(queue, waiting._replace(place=BACKING_OFF))
