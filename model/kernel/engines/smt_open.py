@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -77,7 +78,8 @@ class State(NamedTuple):
 
 
 def prove_any_size(module: ir.Module, scope: ir.Scope, *, only: str | None = None) -> OpenProof:
-    """Whether all invariants, lemmas and bounds are inductive for any number of members."""
+    """Whether all invariants, lemmas and bounds are inductive, and all step rules kept, for any
+    number of members."""
     began = time.process_time()
     sizes = tuple([f"any number of {each.name}" for each in module.indexes]
                   + [f"every {each.name} >= {each.least}" for each in module.constants
@@ -126,6 +128,7 @@ class _Prover:
         for variable in module.variables:
             self._declare(variable, "")
         self.before = State(self._read_before, self._ghost_before)
+        self.after = self.before  # what primed reads mean; set while a step rule is put
 
     def _units(self, solver: Any) -> int:
         """The work that Z3 has done so far in this process."""
@@ -190,8 +193,9 @@ class _Prover:
                 return self.sizes[index]
             case ir.Local(name=name):
                 return env[name]
-            case ir.Read(variable=variable, keys=keys):
-                return state.read(variable, tuple(self.term(each, env, state) for each in keys))
+            case ir.Read(variable=variable, keys=keys, primed=primed):
+                values = tuple(self.term(each, env, state) for each in keys)
+                return (self.after if primed else state).read(variable, values)
             case ir.Not(operand=operand):
                 return z3.Not(self.term(operand, env, state))
             case ir.Boolean(operator=operator, operands=operands):
@@ -272,6 +276,11 @@ class _Prover:
             return z3.Exists(constants, z3.And([*given, body]))
         if len(expression.binders) != 1:
             raise RefusedError(f"line {expression.line} counts over two index sets at once")
+        reads = [part for part in ir.walk(expression) if isinstance(part, ir.Read)]
+        if any(read.primed for read in reads):
+            if not all(read.primed for read in reads):
+                raise RefusedError(f"line {expression.line} counts over two states at once")
+            expression, state = _unprimed(expression), self.after
         counter, arguments = self._counter(expression, env)
         return state.ghost(counter, arguments)
 
@@ -371,7 +380,9 @@ class _Prover:
         for action in self.module.actions:
             if only is None or action.name == only:
                 questions += self._action(action, goals)
-        for level, work in enumerate(_WORK):  # the easy ones first: no hard one uses up their work
+        counted = any(each.quantifier.kind in ("count", "sum") for each in self.counters.values())
+        # The easy ones first, so that no hard one uses up their work; more axioms only for counts.
+        for level, work in enumerate(_WORK if counted else _WORK[:2]):
             questions = [each for each in questions if not self._proved(each, level, work)]
         for each in questions:
             yield each.action, each.rule
@@ -396,6 +407,11 @@ class _Prover:
                     if isinstance(part, ir.Read)}
             if read & written:
                 yield _Question(action.name, name, facts, goal(step.state), step)
+        self.after = step.state
+        for rule in self.module.step_rules:
+            yield _Question(action.name, rule.name, facts,
+                            self.term(rule.condition, {}, self.before), step)
+        self.after = self.before
         for text, condition in step.checks():
             yield _Question(action.name, text, facts, condition, step)
 
@@ -694,10 +710,29 @@ def _index_of(value_type: ir.Type) -> str:
     return value_type.index
 
 
+def _unprimed(expression: ir.Quantifier) -> ir.Quantifier:
+    """The same of one state."""
+    def plain(part: ir.Expr) -> ir.Expr:
+        return replace(part, primed=False) if isinstance(part, ir.Read) else part
+
+    result = _mapped(expression, plain)
+    assert isinstance(result, ir.Quantifier)
+    return result
+
+
+def _mapped(part: Any, change: Callable[[ir.Expr], ir.Expr]) -> Any:
+    """The expression with every part changed, innermost first; binders as they are."""
+    if isinstance(part, tuple) and not isinstance(part, ir.Binder):
+        return tuple(_mapped(each, change) for each in part)
+    if not isinstance(part, ir.Expr):
+        return part
+    return change(replace(part, **{
+        each.name: _mapped(getattr(part, each.name), change) for each in fields(part)
+        if each.name not in ("type", "line")}))
+
+
 def _renamed(expression: Any, names: dict[str, str]) -> Any:
     """The expression with bound and free names replaced."""
-    from dataclasses import fields, replace
-
     if isinstance(expression, ir.Local):
         return replace(expression, name=names.get(expression.name, expression.name))
     if isinstance(expression, ir.Binder):
