@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from model.api.requests import ObjectList
+from model.api.requests import ObjectList, watch
 from model.api.selectors import matches, matches_fields, parse_fields, parse_labels
 from model.kernel.action import Action
 from model.kernel.component import Io
@@ -80,29 +80,41 @@ def difference(informer: Informer, stored: dict[str, Any]) -> str | None:
     return f"{ghosts[0]} is held and no longer stored" if ghosts else None
 
 
-@step_rule(reads=CACHES, why="what was once seen must not be unseen: decisions were based on it")
-def a_cache_never_goes_back(before: World, action: Action, after: World) -> str | None:
-    """Within one life of a component the version of each of its informers only grows."""
-    if action.verb == "restart" or action.actor not in after.names:
-        return None
-    at = after.names[action.actor]
-    old, new = before.slots[at].local, after.slots[at].local
-    for past, present in zip(informers(old), informers(new), strict=True):
-        if past is present or not past.resource_version or not present.resource_version:
-            continue
-        if int(present.resource_version) < int(past.resource_version):
-            return (f"{action.actor}: its copy of {past.scope.resource} goes back from version "
-                    f"{past.resource_version} to {present.resource_version}")
+def informer_of(local: Any, lane: str) -> Informer | None:
+    """The informer that a lane feeds, where a component has one."""
+    caches = getattr(local, "caches", None)
+    if type(caches) is FrozenMap:
+        found = caches.get(lane)
+        return found if isinstance(found, Informer) else None
+    for value in local if isinstance(local, tuple) else ():
+        if isinstance(value, Informer) and value.scope.resource == lane:
+            return value
     return None
 
 
-@sometimes(reads=(Part("controllers/*", "caches"),),
+@step_rule(reads=CACHES, why="what was once seen must not be unseen: decisions were based on it")
+def a_cache_never_goes_back(before: World, action: Action, after: World) -> str | None:
+    """Within one life of a component the version of each of its informers only grows."""
+    if action.verb != "deliver":
+        return None
+    at, lane = after.names[action.actor], str(action.args[1])
+    old = informer_of(before.slots[at].local, lane)
+    new = informer_of(after.slots[at].local, lane)
+    if old is None or new is None or old is new:
+        return None
+    if not old.resource_version or not new.resource_version or \
+            int(new.resource_version) >= int(old.resource_version):
+        return None
+    return (f"{action.actor}: its copy of {lane} goes back from version {old.resource_version} to "
+            f"{new.resource_version}")
+
+
+@sometimes(reads=(Part("controllers/replication", "caches"),),
            why="recovery must be reached to mean anything")
 def an_informer_lists_anew(world: World) -> bool:
     """Some informer has lost its version and asks for the newest state."""
     return any(informer.synced and informer.phase == "listing"
-               for name, at in world.names.items() if name.startswith("controllers/")
-               for informer in informers(world.slots[at].local))
+               for informer in world["controllers/replication"].caches.values())
 
 
 PROPERTIES: tuple[Property, ...] = (
@@ -122,7 +134,17 @@ def overlooks_what_vanished(self: Reflector, informer: Informer, page: ObjectLis
     return _REPLACE(self, informer, page._replace(items=page.items + ghosts), io)
 
 
+def resumes_too_early(self: Reflector, informer: Informer, io: Io) -> Informer:
+    version = str(max(int(informer.resource_version) - 20, 1))
+    io.request(self.server, self.lane, watch(self.resource, version, self.namespace, self.options))
+    return informer
+
+
 MUTANTS = (
+    Mutant("resume-from-an-older-version",
+           "a watch that was cut is resumed before the last event that was seen",
+           "a_cache_never_goes_back",
+           (("reference_impl.lib.informer:Reflector._resume", resumes_too_early),), faults="cut"),
     Mutant("relist-overlooks-what-vanished",
            "a relist adds and changes objects and leaves those that vanished meanwhile",
            "informers_agree_with_the_server",

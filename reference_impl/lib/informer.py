@@ -129,7 +129,7 @@ class Reflector:
                 return self._on_event(informer, body, io)
         elif body == CUT:
             if phase == WATCHING:
-                return self._watch(informer, io), NO_CHANGES
+                return self._resume(informer, io), NO_CHANGES
             if phase == LISTING:
                 return self._list(informer, informer.resource_version, io), NO_CHANGES
         elif type(body) is Reply:
@@ -167,6 +167,10 @@ class Reflector:
         io.request(self.server, self.lane, watch(self.resource, informer.resource_version,
                                                  self.namespace, self.options))
         return informer
+
+    def _resume(self, informer: Informer, io: Io) -> Informer:
+        """Go on after a cut, right behind the last event that was seen."""
+        return self._watch(informer, io)
 
     def _refused(self, informer: Informer, status: Any, io: Io) -> Informer:
         """A list or a watch failed. A version that the server cannot serve is forgotten."""
