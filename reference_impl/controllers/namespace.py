@@ -32,7 +32,8 @@ FINALIZER = "kubernetes"
 HOLD_OFF_MS = 5_000
 FINALIZERS_S = 15
 """How long objects with finalizers are given before the next look."""
-_VIRTUAL_GROUPS = ("authorization.k8s.io", "metrics.k8s.io", "events.k8s.io")
+_UPKEEP = "idle:sweep:"
+_VIRTUAL_GROUPS = ("authorization.k8s.io", "events.k8s.io")
 
 CONTENT: tuple[str, ...] = tuple(
     resource.name if BY_NAME[resource.name] is resource else resource.group_resource
@@ -88,6 +89,9 @@ class Namespaces(Controller[None]):
 
     def keys_for(self, local: State, lane: str, change: Change) -> tuple[str, ...]:
         return ()
+
+    def alarm(self, local: State, key: str, io: Io) -> State:
+        return self.enqueue(local, (key.removeprefix(_UPKEEP),))
 
     def hold_off_ms(self) -> int:
         """How long after the deletion the first sweep begins."""
@@ -165,7 +169,11 @@ class Namespaces(Controller[None]):
         """Let an empty namespace go; look at another one again later."""
         if not self.may_release(work):
             seconds = max((each.seconds for each in work.left), default=0) // 2 + 1
-            work_queue.add_after(io, local.key, seconds * 1000)
+            if any(each.finalizers for each in work.left):
+                # Somebody else decides when that ends: from now on this is upkeep.
+                io.after(seconds * 1000, f"{_UPKEEP}{local.key}")
+            else:
+                work_queue.add_after(io, local.key, seconds * 1000)
             return self.done(local)
         spec = work.namespace.spec
         held = tuple(each for each in (spec.finalizers if spec is not None else None) or ()
