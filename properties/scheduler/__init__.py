@@ -10,6 +10,5 @@ from properties.scheduler.histories import HISTORY_PROPERTIES
 from properties.scheduler.mutants import SEEDED_BUGS
 from properties.scheduler.refinement import every_step_about_placement_is_one_of_the_spec
 
-PROPERTIES = HISTORY_PROPERTIES
-REFINEMENTS = (every_step_about_placement_is_one_of_the_spec,)
+PROPERTIES = (*HISTORY_PROPERTIES, every_step_about_placement_is_one_of_the_spec)
 MUTANTS = SEEDED_BUGS

@@ -182,18 +182,19 @@ def a_nodes_cached_totals_are_the_sum_of_its_pods(world: World, key: str, old: A
           why="room that a pod does not take any more must be given again")
 def the_scheduler_counts_the_pods_that_the_store_holds(world: World) -> str | None:
     """In quiescence the pods that the cache has on each node are those stored there, by uid."""
-    stored = {(title(pod), pod.metadata.uid): name
-              for name, pods in store_of(world).by_node.items() for pod in pods.values()}
-    local = world[SCHEDULER]
-    counted = {(key, local.snapshot.pods[key].uid if key in local.snapshot.pods else "?"): name
+    local, live = world[SCHEDULER], store_of(world).nodes
+    expected = {(title(pod), pod.metadata.uid, name)
+                for name, pods in store_of(world).by_node.items() if name in live
+                for pod in pods.values()}
+    known = local.snapshot.pods
+    counted = {(key, known[key].uid if key in known else "?", name)
                for name, node in local.snapshot.nodes.items() for key in node.pods}
-    live = store_of(world).nodes
-    expected = {key: name for key, name in stored.items() if name in live}
-    if counted == expected:
+    wrong = sorted(counted ^ expected)
+    if not wrong:
         return None
-    wrong = sorted({*counted.items()} ^ {*expected.items()})[0]
-    side = "only counted by the scheduler" if wrong in counted.items() else "not counted"
-    return f"pod {wrong[0][0]} (uid {wrong[0][1]}) on {wrong[1]} is {side}"
+    key, uid, name = wrong[0]
+    side = "only counted by the scheduler" if wrong[0] in counted else "not counted"
+    return f"pod {key} (uid {uid}) on {name} is {side}"
 
 
 @leads_to(within_ms=120_000, reads=(KV,), why="a pod that could run must not wait for ever")
