@@ -92,15 +92,13 @@ def leads_to(*, within_ms: int, reads: Iterable[Part], why: str) -> Callable[[Ch
     return lambda f: Property(f.__name__, "leads_to", f, tuple(reads), why, within_ms=within_ms)
 
 
-class _SlotJobs:
-    """What to evaluate when the local state of one slot changed."""
+class _Job(NamedTuple):
+    """What to evaluate when one part of one slot changed: `entries` for its changed entries,
+    `whole` once."""
 
-    __slots__ = ("entries", "paths", "whole")
-
-    def __init__(self) -> None:
-        self.paths: dict[str, Callable[[Any], Any]] = {}
-        self.whole: dict[str, list[Property]] = {}
-        self.entries: dict[str, list[Property]] = {}
+    read: Callable[[Any], Any]
+    entries: tuple[Property, ...]
+    whole: tuple[Property, ...]
 
 
 class Checker:
@@ -118,10 +116,7 @@ class Checker:
                 for part in prop.reads))
         self.goals = tuple(p for p in self.properties if p.kind == "leads_to")
         self.seen: set[str] = set()
-        self._jobs: dict[int, _SlotJobs] = {}
-        for prop in self.properties:
-            if prop.kind != "leads_to":
-                self._register(prop)
+        self._jobs = self._registered()
 
     def slots_of(self, part: Part) -> tuple[int, ...]:
         """The slots that a part reads."""
@@ -131,41 +126,44 @@ class Checker:
         at = self.system.names.get(part.component)
         return () if at is None else (at,)
 
-    def _register(self, prop: Property) -> None:
-        for part in prop.reads:
-            for at in self.slots_of(part):
-                jobs = self._jobs.setdefault(at, _SlotJobs())
-                jobs.paths.setdefault(part.path,
-                                      attrgetter(part.path) if part.path else _itself)
-                table = jobs.entries if part == prop.of else jobs.whole
-                listed = table.setdefault(part.path, [])
-                if prop not in listed:
-                    listed.append(prop)
+    def _registered(self) -> tuple[tuple[_Job, ...], ...]:
+        """For each slot its jobs, in the order in which properties first name its parts."""
+        tables: list[dict[str, tuple[list[Property], list[Property]]]] = [
+            {} for _ in self.system.components]
+        for prop in self.properties:
+            for part in () if prop.kind == "leads_to" else prop.reads:
+                for at in self.slots_of(part):
+                    entries, whole = tables[at].setdefault(part.path, ([], []))
+                    listed = entries if part == prop.of else whole
+                    if prop not in listed:
+                        listed.append(prop)
+        return tuple(tuple(_Job(attrgetter(path) if path else _itself, tuple(entries), tuple(whole))
+                           for path, (entries, whole) in table.items()) for table in tables)
 
     def check(self, step: Transition) -> list[Violation]:
         """The violations that this transition brings to light."""
-        jobs = self._jobs.get(step.mover)
-        if jobs is None:
-            return []
-        old = step.before.slots[step.mover].local
-        new = step.after.slots[step.mover].local
-        if old is new:
-            return []
+        mover = step.mover
         found: list[Violation] = []
+        if mover < 0:
+            return found
+        old = step.before.slots[mover].local
+        new = step.after.slots[mover].local
+        if old is new:
+            return found
         done: set[str] = set()
-        for path, read in jobs.paths.items():
+        for read, entries, whole in self._jobs[mover]:
             before, after = read(old), read(new)
             if before is after:
                 continue
-            if path in jobs.entries:
-                self._check_entries(step, jobs.entries[path], before, after, found)
-            for prop in jobs.whole.get(path, ()):
+            if entries:
+                self._check_entries(step, entries, before, after, found)
+            for prop in whole:
                 if prop.name not in done:
                     done.add(prop.name)
                     self._check_whole(step, prop, found)
         return found
 
-    def _check_entries(self, step: Transition, props: list[Property], before: Any, after: Any,
+    def _check_entries(self, step: Transition, props: tuple[Property, ...], before: Any, after: Any,
                        found: list[Violation]) -> None:
         changes = (before if before is not None else EMPTY).diff(
             after if after is not None else EMPTY)

@@ -24,24 +24,26 @@ V = TypeVar("V")
 State = Mapping[str, Any]
 
 
-
 class Derived(Generic[K, V]):
     """A map of the spec's state, derived entry by entry from a map of the world.
 
     `entry(key, value)` gives the derived (key, value) or None for no entry. Asking for the map of
     a world that is a few writes from the last one asked costs those few entries; unchanged sources
-    give the identical object.
+    give the identical object. The last two are kept, since a transition has two sides.
     """
 
     def __init__(self, entry: Callable[[K, V], tuple[Any, Any] | None]) -> None:
         self._entry = entry
         self._source: FrozenMap[K, V] = EMPTY
         self._result: FrozenMap[Any, Any] = EMPTY
+        self._earlier: tuple[FrozenMap[K, V], FrozenMap[Any, Any]] = (EMPTY, EMPTY)
 
     def of(self, source: FrozenMap[K, V]) -> FrozenMap[Any, Any]:
         """The derived map of `source`."""
         if source is self._source:
             return self._result
+        if source is self._earlier[0]:
+            return self._earlier[1]
         result = self._result
         for key, old, new in self._source.diff(source):
             before = None if old is None else self._entry(key, old)
@@ -52,6 +54,7 @@ class Derived(Generic[K, V]):
                 result = result.drop(before[0])
             if after is not None:
                 result = result.set(*after)
+        self._earlier = (self._source, self._result)
         self._source, self._result = source, result
         return result
 

@@ -22,6 +22,8 @@ _BUCKETS = 64
 _KEYS_KEPT = 400  # above, copying the sorted keys at each new key costs more than a write
 _MASK = _BUCKETS - 1
 _MISSING: Any = object()
+_DIFFS_KEPT = 4
+_last_diffs: list[tuple[Any, Any, list[tuple[Any, Any, Any]]]] = []
 
 
 class FrozenMap(Generic[K, V]):
@@ -147,10 +149,20 @@ class FrozenMap(Generic[K, V]):
         """What changed from here to `newer`: (key, old or None, new or None), in key order.
 
         Costs one copied dict for maps that are a few writes apart, whatever their size. Values
-        that are the same object count as unchanged; others are compared.
+        that are the same object count as unchanged; others are compared. The last answers are
+        kept, since many properties ask about the same step: take the list as it is.
         """
         if self is newer:
             return []
+        for old, new, changes in _last_diffs:
+            if old is self and new is newer:
+                return changes
+        changes = self._diff(newer)
+        _last_diffs.insert(0, (self, newer, changes))
+        del _last_diffs[_DIFFS_KEPT:]
+        return changes
+
+    def _diff(self, newer: FrozenMap[K, V]) -> list[tuple[K, V | None, V | None]]:
         mine, theirs = self._parts, newer._parts
         if len(mine) != len(theirs):
             mine, theirs = (_joined(mine),), (_joined(theirs),)
