@@ -393,7 +393,11 @@ class _Unrolled:
 
 def check_bounded(grounded: Grounded, depth: int, *, timeout_ms: int = 60_000,
                   progress: Callable[[int], None] | None = None) -> BoundedResult:
-    """Whether some run of at most `depth` steps breaks an invariant; the shortest if so."""
+    """Whether some run of at most `depth` steps breaks an invariant; the shortest if so.
+
+    Only runs whose values stay in their domains are looked at; that they do is for the search and
+    the induction to say.
+    """
     began = time.process_time()
     unrolled = _Unrolled(grounded, timeout_ms)
     unrolled.solver.add(unrolled.initial())

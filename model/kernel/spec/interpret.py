@@ -25,11 +25,11 @@ from model.kernel.spec.ground import (
 _CHUNK = 2000  # states between two looks at the bounds, at most
 
 
-class SpecFaultError(Exception):
+class SpecFaultError(ir.SpecError):
     """The spec left its own domain while it ran: an update or a read out of range."""
 
     def __init__(self, text: str, line: int, instance: int, state: GroundState) -> None:
-        super().__init__(text)
+        super().__init__(text, where=f"line {abs(line)}")
         self.text, self.line, self.instance, self.state = text, line, instance, state
 
 
@@ -277,6 +277,15 @@ class _Search:
 
     def _look(self, states: list[GroundState], depth: int = 0) -> Failure | None:
         """Invariants and witnesses in new states."""
+        try:
+            return self._judge(states, depth)
+        except SpecFaultError as fault:
+            if len(states) > 1:  # which one it was: the first that fails alone
+                return next(filter(None, (self._look([state], depth) for state in states)))
+            path, trace = self._path(states[0])
+            return Failure("fault", fault.text, abs(fault.line), path, trace)
+
+    def _judge(self, states: list[GroundState], depth: int) -> Failure | None:
         for number, holds in enumerate(self.witnesses):
             if self.witnessed[number] < 0 and any(map(holds, states)):
                 self.witnessed[number] = depth
