@@ -34,7 +34,7 @@ from model.api.requests import Reply, create, delete, get, update, update_status
 from model.api.scenario import Scenario
 from model.api.selectors import selects
 from model.kernel.component import Component, Io
-from model.kernel.values import EMPTY, FrozenMap
+from model.kernel.values import EMPTY
 from reference_impl.lib import expectations as book
 from reference_impl.lib import victims, work_queue
 from reference_impl.lib.controller import Controller, ControllerState
@@ -419,8 +419,3 @@ def _count(number: int) -> int | None:
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:
     """The replication controller of a cluster."""
     return (Replication(),)
-
-
-def expectations_of(local: State) -> FrozenMap[str, book.Expectation]:
-    """What the controller has asked for and not yet seen, by key."""
-    return local.memory
