@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from model.kernel.errors import InputError
 from model.kernel.spec import interpret, ir
-from model.kernel.spec.ground import Grounded, GroundState, ground, ground_guards
+from model.kernel.spec.ground import (
+    Grounded,
+    GroundState,
+    ground,
+    ground_guards,
+    name_value,
+)
 from model.kernel.spec.interpret import Found, Program, search
 from model.kernel.spec.render import render
 
@@ -271,7 +277,8 @@ def _unreached(module: ir.Module, scope: ir.Scope,
             values = ir.domain(variable.type, scope)
         except ir.SpecError:
             continue
-        missing = tuple(value for value in values if value not in seen[variable.name])
+        missing = tuple(name_value(variable.type, value) for value in values
+                        if value not in seen[variable.name])
         if missing:
             result[variable.name] = missing
     return result
