@@ -7,7 +7,6 @@ and then nothing more is written), "Nodes" (eviction from unreachable nodes), "P
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from model.api.metadata import controller_of
@@ -16,8 +15,9 @@ from model.kernel.harm import EFFECTS
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, always, each, leads_to, sometimes
 from model.kernel.system import System
+from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import DOWN, UP, World
-from properties.reading import KV, is_live, is_ready, live_nodes, objects, title
+from properties.reading import KV, Index, is_live, is_ready, live_nodes, objects, title
 
 KUBELETS = Part("kubelet/*", "pods")
 RUNTIME_STEPS_MAX = 20_000
@@ -107,14 +107,34 @@ def a_pod_has_at_most_one_controller(world: World, key: str, old: Any, new: Any)
 @always(reads=(KUBELETS,), why="two instances of one pod write to one volume")
 def a_pod_runs_on_one_machine_only(world: World) -> str | None:
     """No uid has living containers on two machines that can both still act."""
-    places: dict[str, list[str]] = {}
-    for name, at in world.names.items():
-        if name.startswith("kubelet/") and world.slots[at].status != DOWN:
-            for uid, record in world.slots[at].local.pods.items():
-                if any(container.alive for container in record.containers):
-                    places.setdefault(uid, []).append(name)
-    double = {uid: names for uid, names in places.items() if len(names) > 1}
+    double = {uid: sorted(names) for uid, names in _PLACES.of(world).items() if len(names) > 1}
     return f"containers of {double} run twice" if double else None
+
+
+class _Places:
+    """Uid of a pod -> the machines on which containers of it live, kept up by differences."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, FrozenMap[str, Any]] = {}
+        self._places: dict[str, set[str]] = {}
+
+    def of(self, world: World) -> dict[str, set[str]]:
+        now = {name: world.slots[at].local.pods for name, at in world.names.items()
+               if name.startswith("kubelet/") and world.slots[at].status != DOWN}
+        for name in (*now, *(name for name in self._seen if name not in now)):
+            pods, seen = now.get(name, EMPTY), self._seen.get(name, EMPTY)
+            for uid, _, record in () if pods is seen else seen.diff(pods):
+                if record is not None and any(each.alive for each in record.containers):
+                    self._places.setdefault(uid, set()).add(name)
+                elif name in self._places.get(uid, ()):
+                    self._places[uid].discard(name)
+                    if not self._places[uid]:
+                        del self._places[uid]
+        self._seen = now
+        return self._places
+
+
+_PLACES = _Places()
 
 
 @sometimes(reads=(KV,), why="a story without running pods shows nothing")
@@ -126,9 +146,16 @@ def three_pods_are_ready(world: World) -> bool:
 @sometimes(reads=(KV,), why="machine faults must reach pods to mean anything")
 def a_pod_is_replaced_while_its_old_one_remains(world: World) -> bool:
     """A controller has a terminating pod and live ones."""
-    counts = Counter((owner.uid, is_live(pod)) for pod in objects(world, "pods")
-                     if (owner := controller_of(pod.metadata)) is not None)
-    return any(live and counts[uid, False] for uid, live in counts)
+    groups = _PODS_OF_OWNERS.of(world)
+    return any(live and (uid, False) in groups for uid, live in groups)
+
+
+def _owner_and_life(pod: Any) -> tuple[str | None, bool] | None:
+    owner = controller_of(pod.metadata)
+    return None if owner is None else (owner.uid, is_live(pod))
+
+
+_PODS_OF_OWNERS = Index("pods", _owner_and_life)
 
 
 def restart_changes(system: System, quiet: World, name: str) -> str | None:

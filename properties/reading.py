@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from model.kernel.property import Part
+from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import UP, World
 
 KV = Part("etcd", "kv")
@@ -25,6 +26,40 @@ def objects(world: World, plural: str) -> Iterator[Any]:
         if not keys[at].startswith(prefix):
             return
         yield kv[keys[at]].value
+
+
+class Index:
+    """The stored objects of a collection by group, kept up to date by differences.
+
+    `group(object)` names the group, None for none. Asking costs what changed since the last time.
+    """
+
+    def __init__(self, plural: str, group: Callable[[Any], Hashable]) -> None:
+        self._prefix = f"{REGISTRY}{plural}/"
+        self._group = group
+        self._kv: FrozenMap[str, Any] = EMPTY
+        self._groups: dict[Any, dict[str, Any]] = {}
+
+    def of(self, world: World) -> Mapping[Any, Mapping[str, Any]]:
+        """Group -> key -> stored entry, in no order; good until the next question."""
+        kv = world["etcd"].kv
+        if kv is not self._kv:
+            for key, old, new in self._kv.diff(kv):
+                if key.startswith(self._prefix):
+                    self._move(key, old, new)
+            self._kv = kv
+        return self._groups
+
+    def _move(self, key: str, old: Any, new: Any) -> None:
+        group = None if old is None else self._group(old.value)
+        if group is not None:
+            members = self._groups[group]
+            del members[key]
+            if not members:
+                del self._groups[group]
+        group = None if new is None else self._group(new.value)
+        if group is not None:
+            self._groups.setdefault(group, {})[key] = new
 
 
 def stored(world: World, plural: str, namespace: str, name: str) -> Any:

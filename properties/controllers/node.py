@@ -15,7 +15,7 @@ from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
-from properties.reading import KV, is_live, is_ready, live_nodes, objects, stored, title
+from properties.reading import KV, Index, is_live, is_ready, live_nodes, objects, stored, title
 from reference_impl.controllers.node import (
     GRANTED,
     NODES,
@@ -159,7 +159,10 @@ def a_resting_controller_leaves_no_ready_pod_on_a_lost_node(world: World) -> str
 @sometimes(reads=(KV,), why="without a lost node nothing was shown")
 def a_node_is_lost(world: World) -> bool:
     """Some node is Ready=Unknown."""
-    return any(ready(node) == "Unknown" for node in objects(world, "nodes"))
+    return "Unknown" in _NODES.of(world)
+
+
+_NODES = Index("nodes", ready)
 
 
 @sometimes(reads=(WORK,), why="without an eviction nothing was shown")

@@ -21,7 +21,7 @@ from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
-from properties.reading import KV, is_live, objects, stored, title
+from properties.reading import KV, Index, is_live, objects, stored, title
 from reference_impl.controllers.replication import PODS, RCS, Replication, State
 from reference_impl.lib import work_queue
 from reference_impl.lib.expectations import Expectations
@@ -38,9 +38,16 @@ CONVERGES_MS = 600_000
 
 def owned_live(world: World, uid: str) -> list[Any]:
     """The stored live pods of a controller."""
-    return [entry.value for key, entry in world["etcd"].kv.items()
-            if key.startswith("/registry/pods/") and is_live(entry.value)
-            and (owner := controller_of(entry.value.metadata)) is not None and owner.uid == uid]
+    return [entry.value for entry in _OWNED_LIVE.of(world).get(uid, {}).values()]
+
+
+def live_owner(pod: Any) -> str | None:
+    """The uid of the controller in whose wish a pod counts."""
+    owner = controller_of(pod.metadata)
+    return owner.uid if owner is not None and is_live(pod) else None
+
+
+_OWNED_LIVE = Index("pods", live_owner)
 
 
 @step_rule(reads=(Part(NAME, "work"),),
@@ -56,14 +63,9 @@ def no_pod_is_asked_for_while_enough_are_known(before: World, action: Action,
     # While it lists anew nobody can tell how old the cache is; before its first list it knows all
     # that is stored, since it must not act.
     version = int(cache.resource_version or 0) if cache.synced else None
-    known = 0
-    for key, entry in after["etcd"].kv.items():
-        if key.startswith("/registry/pods/") and (
-                version is None or entry.mod_revision <= version):
-            pod = entry.value
-            owner = controller_of(pod.metadata)
-            known += (is_live(pod) and owner is not None and owner.uid == rc.metadata.uid
-                      and selects(rc.spec.selector, pod.metadata.labels))
+    known = sum(1 for entry in _OWNED_LIVE.of(after).get(rc.metadata.uid, {}).values()
+                if (version is None or entry.mod_revision <= version)
+                and selects(rc.spec.selector, entry.value.metadata.labels))
     wish = rc.spec.replicas or 0
     if known + new.missing <= wish:
         return None

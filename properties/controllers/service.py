@@ -16,7 +16,7 @@ from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
-from properties.reading import KV, objects, title
+from properties.reading import KV, Index, objects, title
 from reference_impl.controllers.service import (
     CLOUD,
     EXCLUDED,
@@ -92,9 +92,12 @@ def a_balancer_is_made_only_after_the_finalizer(before: World, action: Action,
 @sometimes(reads=(KV,), why="a Service without a balancer shows nothing")
 def a_service_has_a_balancer(world: World) -> bool:
     """A Service's status names its balancer."""
-    return any(service.status is not None and service.status.load_balancer is not None
-               and bool(service.status.load_balancer.ingress)
-               for service in objects(world, "services"))
+    return True in _BALANCED.of(world)
+
+
+_BALANCED = Index("services", lambda service: service.status is not None
+                  and service.status.load_balancer is not None
+                  and bool(service.status.load_balancer.ingress))
 
 
 # ---- refinement --------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
-from properties.reading import KV, objects, title
+from properties.reading import KV, Index, objects, title
 from reference_impl.controllers.token import (
     ACCOUNT_NAME,
     ACCOUNT_UID,
@@ -132,7 +132,10 @@ def no_token_outlives_its_account(world: World) -> str | None:
 @sometimes(reads=(KV,), why="a cluster without tokens keeps every promise about them")
 def an_account_lists_a_token(world: World) -> bool:
     """Some account has a token of its own."""
-    return any(each.secrets for each in objects(world, ACCOUNTS))
+    return True in _LISTING.of(world)
+
+
+_LISTING = Index(ACCOUNTS, lambda account: bool(account.secrets))
 
 
 # ---- refinement --------------------------------------------------------------------------------
