@@ -15,7 +15,7 @@ from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
-from properties.reading import KV, objects, stored, title
+from properties.reading import KV, Index, objects, stored, title
 from reference_impl.controllers.endpoint import ENDPOINTS, PODS, SERVICES, State
 from reference_impl.controllers.endpoint import Endpoint as Controller
 from reference_impl.lib.informer import Change
@@ -129,7 +129,10 @@ def endpoints_name_only_pods_of_their_namespace(world: World, key: str, old: Any
 @sometimes(reads=(KV,), why="without a ready pod behind a Service nothing was shown")
 def a_service_reaches_a_ready_pod(world: World) -> bool:
     """Some Endpoints list a ready pod."""
-    return any("ready" in listed(endpoints).values() for endpoints in objects(world, "endpoints"))
+    return True in _READY.of(world)
+
+
+_READY = Index("endpoints", lambda endpoints: "ready" in listed(endpoints).values())
 
 
 # ---- refinement --------------------------------------------------------------------------------
