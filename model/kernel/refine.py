@@ -45,6 +45,7 @@ class Derived(Generic[K, V]):
         if source is self._earlier[0]:
             return self._earlier[1]
         result = self._result
+        fresh = []
         for key, old, new in self._source.diff(source):
             before = None if old is None else self._entry(key, old)
             after = None if new is None else self._entry(key, new)
@@ -53,8 +54,10 @@ class Derived(Generic[K, V]):
             if before is not None and (after is None or after[0] != before[0]):
                 result = result.drop(before[0])
             if after is not None:
-                result = result.set(*after)
-        self._earlier = (self._source, self._result)
+                fresh.append(after)
+        # All drops come first: between two distant worlds a derived key may move to another key.
+        for entry in fresh:
+            result = result.set(*entry)
         self._source, self._result = source, result
         return result
 
