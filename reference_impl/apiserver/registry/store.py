@@ -160,12 +160,13 @@ class Store:
             body.metadata, resource, request.namespace, config.seed, local.incarnation,
             local.ordinal, io.now)
         obj = defaulted(with_metadata(body, metadata))
+        sent = getattr(obj, "spec", None)
         attributes = self._attributes(local, pending, resource, CREATE, None)
         obj = admission.admitted(config.plugins, attributes, obj)
         if type(obj) in (Status, LookUp, WaitFor):
             return obj
         obj = strategies.prepare_create(obj, resource)
-        causes = validation.faults(obj, resource)
+        causes = validation.faults(obj, resource, sent)
         if causes:
             return invalid(resource.kind, resource.group, obj.metadata.name or "", tuple(causes))
         return obj
