@@ -288,5 +288,6 @@ MUTANTS = (
     Mutant("endpoints-keep-terminating-pod",
            "a pod that is being deleted stays in the Endpoints until it is gone",
            "the_controller_drafts_what_it_sees",
-           ((f"{HOME}:should_be_in_endpoints", terminating_pods_stay),)),
+           ((f"{HOME}:should_be_in_endpoints", terminating_pods_stay),),
+           scenario="leaving-pod"),
 )

@@ -193,8 +193,8 @@ MUTANTS = (
     Mutant("namespace-released-after-one-sweep",
            "what a sweep has deleted is taken for gone, though it may take its time",
            "the_namespace_controller_sweeps_as_its_spec_allows",
-           ((f"{_MODULE}.may_release", released_after_one_sweep),), scenario="tenant"),
+           ((f"{_MODULE}.may_release", released_after_one_sweep),), scenario="ending-namespace"),
     Mutant("namespace-permanent-unsupported-cache", "namespace-permanent-unsupported-cache",
            "every_stored_object_lies_in_a_namespace_that_exists",
-           ((f"{_MODULE}.one_by_one", not_supported_for_ever),), scenario="tenant"),
+           ((f"{_MODULE}.one_by_one", not_supported_for_ever),), scenario="ending-namespace"),
 )

@@ -298,6 +298,7 @@ def _expired_together_and_one_forgotten(self: Etcd, local: Member, io: Io) -> Me
 _STORE = "reference_impl.etcd.store"
 _ETCD = "reference_impl.etcd.member"
 ETCD = "etcd"
+BACKUP = "etcd-backup"
 
 MUTANTS = (
     Mutant("watch-delete-lost-at-compact-rev", "etcd-watch-delete-lost-at-compact-rev",
@@ -314,8 +315,8 @@ MUTANTS = (
            faults="crash"),
     Mutant("restore-rewinds-revision", "etcd-restore-rewinds-revision",
            "the_revision_of_the_store_never_decreases",
-           ((f"{_STORE}:restored", _restored_as_it_was),), scenario=ETCD),
+           ((f"{_STORE}:restored", _restored_as_it_was),), scenario=BACKUP),
     Mutant("expired-lease-dropped-from-heap", "etcd-expired-lease-dropped-from-heap",
            "every_lease_has_a_timer_that_ends_it",
-           ((f"{_ETCD}:Etcd._expire", _expired_together_and_one_forgotten),), scenario=ETCD),
+           ((f"{_ETCD}:Etcd._expire", _expired_together_and_one_forgotten),), scenario=BACKUP),
 )

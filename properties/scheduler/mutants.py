@@ -109,7 +109,7 @@ SEEDED_BUGS: tuple[Mutant, ...] = (
            SCENARIO),
     Mutant("scheduler-recreate-seen-as-update", "scheduler-recreate-seen-as-update", COUNTS,
            (("reference_impl.lib.informer:_changes", one_change_for_one_name),
-            (f"{COMPONENT}.replace", replace_by_uid)), "recreated-pod", "cut"),
+            (f"{COMPONENT}.replace", replace_by_uid)), "recreated-pod", "crash"),
     Mutant("scheduler-event-during-attempt-lost", "scheduler-event-during-attempt-lost",
            "a_pod_that_fits_is_bound",
            ((f"{COMPONENT}.helped_meanwhile", never_helped_meanwhile),), "room-freed-late"),
