@@ -140,12 +140,14 @@ def _draw(outcome: Outcome, target: Path) -> None:
 
 def picture(outcome: Outcome) -> str:
     """The placement as DOT: a box for each node with its pods by kind and its fill."""
+    import graphviz
+
     from properties.scheduler.problem import amount_text
-    from traces.draw import quoted
 
     problem, answer = outcome.problem, outcome.answer or {}
     kinds = {pod: kind for kind in problem.kinds for pod in kind.pods}
-    lines = ["digraph placement {", "  node [shape=record, fontname=Helvetica, fontsize=10];"]
+    graph = graphviz.Digraph("placement", node_attr={
+        "shape": "record", "fontname": "Helvetica", "fontsize": "10"})
     for at, node in enumerate(problem.nodes):
         here = [pod for pod, name in answer.items() if name == node.name]
         counts: dict[str, int] = {}
@@ -154,11 +156,15 @@ def picture(outcome: Outcome) -> str:
         fill = [f"{amount_text(resource, sum(kinds[pod].asks[column] for pod in here))} of "
                 f"{amount_text(resource, problem.room[at][column])}"
                 for column, resource in enumerate(problem.resources)]
-        rows = [node.name, "\\n".join(fill),
+        rows = [node.name, "\n".join(fill),
                 *(f"{name} x{number}" for name, number in sorted(counts.items()))]
-        label = "{" + "|".join(each.replace("|", "/") for each in rows) + "}"
-        lines.append(f"  {quoted(node.name)} [label={quoted(label)}];".replace("\\\\n", "\\n"))
+        graph.node(node.name, label="{" + "|".join(_plain(row) for row in rows) + "}")
     missing = [pod for pod in kinds if pod not in answer]
     if missing:
-        lines.append(f"  {quoted(f'not placed: {len(missing)} pods')} [color=red];")
-    return "\n".join([*lines, "}"]) + "\n"
+        graph.node("missing", label=f"not placed: {len(missing)} pods", color="red")
+    return str(graph.source)
+
+
+def _plain(text: str) -> str:
+    """Text without the characters that have a meaning in a record label."""
+    return "".join("/" if each in "{}|<>" else each for each in text).replace("\n", r"\n")
