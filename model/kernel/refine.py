@@ -64,13 +64,16 @@ class Derived(Generic[K, V]):
 
 def refinement(name: str, spec: type, *, reads: Iterable[Part], state: Callable[[World], State],
                labels: Callable[[Transition], Any], why: str,
-               constants: Mapping[str, int] | None = None) -> Property:
+               constants: Mapping[str, int] | None = None,
+               narrow: Callable[[Transition, State, State], tuple[State, State]] | None = None,
+               ) -> Property:
     """The property that each step which changes `reads` is a step of `spec` or a stutter.
 
     `state(world)` gives every variable of the spec (maps as the identical object while nothing
     changed: see `Derived`). `labels(transition)` gives the labels taken, in order: () for a
     stutter; a list of such tuples when one of several must fit (a lost reply, a hidden choice).
-    `constants` replace defaults of the spec. The spec is parsed at the first check.
+    `constants` replace defaults of the spec. `narrow(transition, before, after)` may leave entries
+    out that a step neither reads nor changes. The spec is parsed at the first check.
     """
     oracles: list[Oracle] = []
 
@@ -79,6 +82,8 @@ def refinement(name: str, spec: type, *, reads: Iterable[Part], state: Callable[
             from model.kernel.spec.oracle import Oracle  # parsed on use: start-up counts
             oracles.append(Oracle(spec.module(), dict(constants or {})))  # type: ignore[attr-defined]  # every Spec has it
         before, after = state(step.before), state(step.after)
+        if narrow is not None:
+            before, after = narrow(step, before, after)
         proposed = labels(step)
         wrong: str | None = None
         for choice in proposed if isinstance(proposed, list) else [proposed]:

@@ -104,17 +104,18 @@ class Oracle:
                 state = self.after(state, step)
                 for variable, entries in step.items():
                     changes.setdefault(variable, {}).update(entries)
-        what = ", then ".join(map(str, labels)) if labels else "a step that the spec does not see"
         for name, keyed in self._variables:
-            text = self._compare(name, keyed, before[name], after[name], changes.get(name))
+            old, new = before[name], after[name]
+            if old is new and name not in changes:
+                continue
+            text = self._compare(name, keyed, old, new, changes.get(name))
             if text is not None:
+                what = ", then ".join(map(str, labels)) or "a step that the spec does not see"
                 return f"{what}: {text}"
         return None
 
     def _compare(self, name: str, keyed: bool, before: Any, after: Any,
                  expected: dict[Any, Any] | None) -> str | None:
-        if before is after and not expected:
-            return None
         if not keyed:
             wanted = before if not expected else expected[()]
             return None if wanted == after else f"{name} is {after}, the spec says {wanted}"
