@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.api.conditions import is_true
 from model.api.selectors import selects
@@ -11,6 +11,7 @@ from model.kernel.action import Action
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, each, leads_to, sometimes, step_rule
 from model.kernel.refine import Derived, refinement
+from model.kernel.refine import State as SpecState
 from model.kernel.spec.oracle import Label
 from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
@@ -104,7 +105,7 @@ def a_difference_that_is_seen_makes_its_service_due(before: World, action: Actio
         service = new[SERVICES].store.get(key)
         if service is None or not governed(service) or key in local.queue.dirty:
             continue
-        wanted = {uid: where for (name, uid), where in seen_by(local).items() if name == key}
+        wanted = behind(local, key)
         if endpoints is None or listed(endpoints) != wanted:
             return f"the cached Endpoints of {key} are not what its pods ask for, and nobody looks"
     return None
@@ -138,43 +139,68 @@ _READY = Index("endpoints", lambda endpoints: "ready" in listed(endpoints).value
 # ---- refinement --------------------------------------------------------------------------------
 
 
+class View(NamedTuple):
+    """What the two caches tell: the places by (service key, pod uid), and the same by service."""
+
+    services: FrozenMap[str, Any]
+    pods: FrozenMap[str, Any]
+    places: Places
+    of_service: FrozenMap[str, Places]
+
+    def placed(self, service: str, uid: str, where: str) -> View:
+        """The view with one pod somewhere; "out" takes it away."""
+        entry, mine = (service, uid), self.of_service.get(service, EMPTY)
+        if mine.get(entry, "out") == where:
+            return self
+        places = self.places.drop(entry) if where == "out" else self.places.set(entry, where)
+        mine = mine.drop(entry) if where == "out" else mine.set(entry, where)
+        return View(self.services, self.pods, places, self.of_service.set(service, mine))
+
+
 class Seen:
-    """service key and pod uid -> place, from the caches, by differences."""
+    """Derives the view of the caches from the last one by differences; keeps the last two."""
 
     def __init__(self) -> None:
-        self.services: FrozenMap[str, Any] = EMPTY
-        self.pods: FrozenMap[str, Any] = EMPTY
-        self.places: Places = EMPTY
+        self._last = self._earlier = View(EMPTY, EMPTY, EMPTY, EMPTY)
+        self._rules: tuple[tuple[str, Any], ...] = ()
+        self._rules_of: FrozenMap[str, Any] = EMPTY
 
-    def of(self, services: FrozenMap[str, Any], pods: FrozenMap[str, Any]) -> Places:
-        """The places in these stores."""
-        if services is self.services and pods is self.pods:
-            return self.places
-        places, source = self.places, self.pods
-        if services is not self.services:
-            self.services = services
-            places, source = EMPTY, EMPTY
-        for _, old, new in source.diff(pods):
-            for pod in (old, new):
-                if pod is not None:
-                    places = self._placed(places, pod, gone=pod is not new)
-        self.pods, self.places = pods, places
-        return places
+    def of(self, services: FrozenMap[str, Any], pods: FrozenMap[str, Any]) -> View:
+        """The view of these stores."""
+        view = self._last
+        if view.services is services and view.pods is pods:
+            return view
+        if self._earlier.services is services and self._earlier.pods is pods:
+            return self._earlier
+        for key, _, service in view.services.diff(services):
+            for _, uid in view.of_service.get(key, EMPTY):
+                view = view.placed(key, uid, "out")
+            if service is not None and governed(service):
+                for pod in view.pods.values():
+                    view = view.placed(key, pod.metadata.uid, place_behind(service, pod))
+        for _, old, new in view.pods.diff(pods):
+            view = self._moved(view, services, old, new)
+        self._earlier, self._last = self._last, view._replace(services=services, pods=pods)
+        return self._last
 
-    def _placed(self, places: Places, pod: Any, *, gone: bool) -> Places:
-        for key, service in self.services.items():
-            entry = (key, pod.metadata.uid)
-            where = "out"
-            if (not gone and governed(service)
-                    and service.metadata.namespace == pod.metadata.namespace
-                    and selects(service.spec.selector, pod.metadata.labels)
-                    and has_port(service, pod)):
-                where = place(pod, bool(service.spec.publish_not_ready_addresses))
-            if where == "out":
-                places = places.drop(entry)
-            elif places.get(entry) != where:
-                places = places.set(entry, where)
-        return places
+    def _moved(self, view: View, services: FrozenMap[str, Any], old: Any, new: Any) -> View:
+        if services is not self._rules_of:
+            self._rules_of = services
+            self._rules = tuple(entry for entry in services.items() if governed(entry[1]))
+        for key, service in self._rules:
+            if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+                view = view.placed(key, old.metadata.uid, "out")
+            if new is not None:
+                view = view.placed(key, new.metadata.uid, place_behind(service, new))
+        return view
+
+
+def place_behind(service: Any, pod: Any) -> str:
+    """Where a pod belongs behind one Service that the controller writes."""
+    if (service.metadata.namespace == pod.metadata.namespace
+            and selects(service.spec.selector, pod.metadata.labels) and has_port(service, pod)):
+        return place(pod, bool(service.spec.publish_not_ready_addresses))
+    return "out"
 
 
 _SEEN = Seen()
@@ -182,9 +208,15 @@ _PRESENT: Derived[str, Any] = Derived(
     lambda key, service: (key, True) if governed(service) else None)
 
 
-def seen_by(local: State) -> Places:
-    """The places in a local state. Neighbouring states differ little, so one deriver serves all."""
+def seen_by(local: State) -> View:
+    """What the caches of a local state tell. Neighbouring states differ little, so one deriver
+    serves all."""
     return _SEEN.of(local.caches[SERVICES].store, local.caches[PODS].store)
+
+
+def behind(local: State, key: str) -> dict[str, str]:
+    """Pod uid -> ready or unready, as the caches want the Endpoints of a Service to list them."""
+    return {uid: where for (_, uid), where in seen_by(local).of_service.get(key, EMPTY).items()}
 
 
 def present(local: State) -> FrozenMap[str, bool]:
@@ -205,8 +237,8 @@ def state(world: World) -> dict[str, Any]:
             draft = FrozenMap(((local.key, uid), where) for uid, where in listed(work).items())
     return {"truth": EMPTY, "wanted": EMPTY, "published": EMPTY, "exists": EMPTY, "current": EMPTY,
             "fresh": EMPTY, "due": EMPTY, "calm": False, "shown": EMPTY, "listed": EMPTY,
-            "present": present(local), "seen": seen_by(local), "busy": busy, "deletes": deletes,
-            "draft": draft}
+            "present": present(local), "seen": seen_by(local).places, "busy": busy,
+            "deletes": deletes, "draft": draft}
 
 
 def labels(step: Transition) -> tuple[Label, ...]:
@@ -224,9 +256,8 @@ def labels(step: Transition) -> tuple[Label, ...]:
         return (Label("refuse", (old.key,)),)
     found = [Label("notice", (key, after is not None))
              for key, _, after in present(old).diff(present(new))]
-    before, after_places = seen_by(old), seen_by(new)
     found.extend(Label("observe", (*key, after or "out"))
-                 for key, _, after in before.diff(after_places))
+                 for key, _, after in seen_by(old).places.diff(seen_by(new).places))
     return tuple(found)
 
 
@@ -239,15 +270,25 @@ def begun(old: State, new: State) -> tuple[Label, ...]:
     if new.work is not None:
         return (Label("begin", (key, True)),)
     endpoints = new.caches[ENDPOINTS].store.get(key)
-    places = seen_by(new)
-    wanted = {uid: where for (name, uid), where in places.items() if name == key}
-    fits = service is not None and endpoints is not None and listed(endpoints) == wanted
+    fits = service is not None and endpoints is not None and listed(endpoints) == behind(new, key)
     return (Label("begin", (key, not fits)),)
+
+
+def narrow(step: Transition, before: SpecState, after: SpecState) -> tuple[SpecState, SpecState]:
+    """A decision, and the answer to a write, are about one Service: while the caches stay as they
+    are, the places behind others are left out."""
+    old: State = step.before[NAME]
+    answered = step.message is not None and step.message.lane == "work"
+    if before["seen"] is not after["seen"] or not (answered or step.action.verb == "work"):
+        return before, after
+    key = old.key if answered else old.queue.order[0]
+    seen = seen_by(old).of_service.get(key, EMPTY)
+    return {**before, "seen": seen}, {**after, "seen": seen}
 
 
 REFINEMENT = refinement(
     "the_controller_drafts_what_it_sees", Spec, reads=(WHOLE,), state=state, labels=labels,
-    constants={"server": 0},
+    constants={"server": 0}, narrow=narrow,
     why="Endpoints that differ from what the controller knows send traffic to wrong pods")
 
 PROPERTIES: tuple[Property, ...] = (
