@@ -13,7 +13,9 @@ Room has one dimension here; the refinement maps processor to it.
 
 Nothing is promised about bindings by anybody else, nor about one that outlives a restart of the
 scheduler that sent it, nor about nodes that shrink below what is on them: the oracle knows these
-as `place`, `restart`, `join` and `resize`, a search does not take the harmful ones (`limit`).
+as `place`, `restart`, `join` and `resize`, a search does not take the harmful ones (`limit`). The
+goal is checked with two pods: among three, placements by others without end can keep the cache
+from ever being complete, since pods are adopted one at a time here and in one list in Kubernetes.
 """
 
 from __future__ import annotations
