@@ -32,6 +32,7 @@ KV = Part("etcd", "kv")
 PENDING = Part(NAME, "pending")
 CACHE = Part(NAME, "cache")
 WATCHERS = Part(NAME, "watchers")
+REGISTRY = "/registry/"
 SERVICES = "/registry/services/"
 RANGES = "/registry/ranges/"
 
@@ -282,6 +283,8 @@ class _Heads:
             if key.startswith(RANGES):
                 self._range(key, old, new)
                 continue
+            if not key.startswith(REGISTRY):
+                continue  # an operator's own keys, written past the server
             self.version = self.version.drop(key) if new is None else self.version.set(
                 key, new.mod_revision)
             self.held = _flag(self.held, key, new is not None and is_held(new.value))
