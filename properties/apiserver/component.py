@@ -40,7 +40,7 @@ RANGES = "/registry/ranges/"
 # -- stored objects ------------------------------------------------------------------------------
 
 
-@each(of=KV, why="an object that waits for nothing and stays blocks its name for ever")
+@each(of=KV, prefix=REGISTRY, why="an object that waits for nothing and stays blocks its name for ever")
 def an_object_being_deleted_waits_for_something(world: World, key: str, old: KeyValue | None,
                                                 new: KeyValue | None) -> str | None:
     """A finalizer, its grace period, or a namespace's own finalizers."""
@@ -56,7 +56,7 @@ def an_object_being_deleted_waits_for_something(world: World, key: str, old: Key
     return f"{key} is being deleted, has no finalizer and no grace period left, and is still there"
 
 
-@each(of=KV, why="traffic for one service would reach another")
+@each(of=KV, prefix=REGISTRY, why="traffic for one service would reach another")
 def no_two_services_share_an_address_or_a_port(world: World, key: str, old: KeyValue | None,
                                                new: KeyValue | None) -> str | None:
     """Cluster addresses and node ports belong to one stored service, and are marked as used."""
