@@ -150,6 +150,8 @@ class App:
 
     def _shown(self, reply: Reply, wish: Wish) -> Response:
         shown = render.document(reply.body, wish, self.engine.world.now)
+        if isinstance(reply.body, Status) and reply.code == 201:
+            shown["code"] = 201
         content, media = render.encoded(shown, wish)
         headers = {}
         if isinstance(reply.body, Status) and reply.body.retry_after_seconds:
@@ -173,7 +175,8 @@ class App:
             deletion = parsed
         options = paths.options_of(query, deletion)
         if verb in ("create", "update", "patch"):
-            fault = bodies.options_fault(verb, options)
+            fault = bodies.options_fault(verb, options, query.get("dryRun", ""),
+                                         media.startswith("application/apply-patch"))
             if fault is not None:
                 return fault
         if verb == "patch":

@@ -15,6 +15,7 @@ from model.api.requests import (
     Status,
     bad_request,
     failure,
+    field_forbidden,
     field_required,
     field_unsupported,
     invalid,
@@ -90,13 +91,26 @@ def _known_part(document: dict[str, Any], resource: Resource,
     return found.document, found.warnings
 
 
-def options_fault(verb: str, options: Options) -> Status | None:
+FIELD_MANAGER_BYTES_MAX = 128
+
+
+def options_fault(verb: str, options: Options, dry_run: str, is_apply: bool) -> Status | None:
     """The 422 of query parameters with a wrong value."""
-    if options.field_validation in ("", "Ignore", "Strict", "Warn"):
-        return None
     kind = {"create": "CreateOptions", "update": "UpdateOptions"}.get(verb, "PatchOptions")
-    return _bad_options(kind, field_unsupported("fieldValidation", options.field_validation,
-                                                ("", "Ignore", "Strict", "Warn")))
+    if options.force and not is_apply:
+        return _bad_options(kind, field_forbidden("force", "may not be specified for non-apply "
+                                                  "patch"))
+    if len(options.field_manager.encode()) > FIELD_MANAGER_BYTES_MAX:
+        return _bad_options(kind, Cause("FieldValueTooLong", "Too long: may not be more than "
+                                        f"{FIELD_MANAGER_BYTES_MAX} bytes", "fieldManager"))
+    if dry_run not in ("", "All"):
+        return _bad_options(kind, Cause("FieldValueNotSupported", "Unsupported value: "
+                                        f'[]string{{"{dry_run}"}}: supported values: "All"',
+                                        "dryRun"))
+    if options.field_validation not in ("", "Ignore", "Strict", "Warn"):
+        return _bad_options(kind, field_unsupported("fieldValidation", options.field_validation,
+                                                    ("", "Ignore", "Strict", "Warn")))
+    return None
 
 
 def _bad_options(kind: str, cause: Cause) -> Status:

@@ -53,7 +53,7 @@ def document(body: Any, wish: Wish, now: int) -> dict[str, Any]:
             shown["details"] = {}
         return shown
     if wish.form == PLAIN:
-        return _listed(document_of(body))
+        return _with_nulls(_listed(document_of(body)))
     if wish.form == PARTIAL:
         return _partial(body)
     return _table(body, now)
@@ -70,8 +70,23 @@ def event(found: WatchEvent, wish: Wish, now: int, first: bool) -> dict[str, Any
     elif wish.form == PARTIAL:
         shown = _partial(found.object)
     else:
-        shown = thaw(found.object)
+        shown = _with_nulls(thaw(found.object))
     return {"type": found.type, "object": shown}
+
+
+_TIMES = {"Pod": ("lastProbeTime", "lastTransitionTime"),
+          "Node": ("lastHeartbeatTime", "lastTransitionTime")}
+
+
+def _with_nulls(shown: dict[str, Any]) -> dict[str, Any]:
+    """Times of conditions are written out even when they are unset."""
+    kind = str(shown.get("kind", ""))
+    times = _TIMES.get(kind.removesuffix("List"), ())
+    for item in shown.get("items", ()) if kind.endswith("List") else (shown,):
+        for condition in ((item.get("status") or {}).get("conditions") or ()) if times else ():
+            for field in times:
+                condition.setdefault(field, None)
+    return shown
 
 
 def _listed(shown: dict[str, Any]) -> dict[str, Any]:

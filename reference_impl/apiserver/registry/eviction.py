@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.api import conditions, selectors
-from model.api.objects import PodDisruptionBudgetStatus, pairs, put, timestamp
+from model.api.objects import Condition, PodDisruptionBudgetStatus, pairs, put, timestamp
 from model.api.requests import Cause, Status, budget_exhausted
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.apiserver.registry import deletion, transforms
@@ -84,6 +84,12 @@ def granted(budget: Any, pod: Any, now: int) -> Any:
                                 f"{status.current_healthy or 0} currently")
     disrupted = dict(status.disrupted_pods or ())
     disrupted[pod.metadata.name or ""] = timestamp(now)
-    changed = status._replace(disruptions_allowed=(status.disruptions_allowed or 0) - 1,
-                              disrupted_pods=pairs(disrupted))
+    left = (status.disruptions_allowed or 0) - 1
+    changed = status._replace(disruptions_allowed=left, disrupted_pods=pairs(disrupted))
+    if left == 0:
+        exhausted = Condition("DisruptionAllowed", "False", "InsufficientPods", "",
+                              last_transition_time=timestamp(now),
+                              observed_generation=status.observed_generation)
+        changed = changed._replace(
+            conditions=conditions.set_condition(status.conditions, exhausted))
     return put(budget, "status", changed)

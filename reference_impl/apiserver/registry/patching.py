@@ -1,8 +1,11 @@
 """Stage three: patches: JSON (RFC 6902), merge (RFC 7386) and strategic merge.
 
-Source: Kubernetes documentation, "Update API Objects in Place Using kubectl patch", and the
-notes on patch merge keys in the API reference. Lists of objects merge by the key given below; all
-other lists are replaced.
+An apply is merged like a merge patch.
+
+Not modelled: field ownership, so that an apply neither conflicts nor removes what it left out.
+Source: Kubernetes documentation, "Update API Objects in Place Using kubectl patch", and the notes
+on patch merge keys in the API reference. Lists of objects merge by the key given below; all other
+lists are replaced.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 from model.api.objects import freeze, thaw
 from model.api.records import FieldError
 from model.api.requests import Options, Patch, bad_request, failure
+from model.api.resources import Resource
 from model.kernel.errors import InputError
 
 MERGE_KEYS: dict[str, str] = {
@@ -49,6 +53,17 @@ def patched(obj: Any, patch: Patch, options: Options) -> Any:
         return bad_request(f"the patch does not leave a {obj.kind}")
     try:
         return freeze(result, kind=obj.kind)
+    except FieldError as error:
+        return bad_request(str(error))
+    except InputError as error:
+        return bad_request(error.what)
+
+
+def applied(patch: Patch, resource: Resource) -> Any:
+    """The object that an apply creates where there is none, or the Status of a refusal."""
+    try:
+        return freeze(json.loads(patch.document), kind=resource.kind,
+                      api_version=resource.api_version)
     except FieldError as error:
         return bad_request(str(error))
     except InputError as error:

@@ -36,7 +36,7 @@ from model.kernel.component import Io
 from model.kernel.values import EMPTY
 from reference_impl.apiserver import storage
 from reference_impl.apiserver.access import admission
-from reference_impl.apiserver.access.admission import resource_quota
+from reference_impl.apiserver.access.admission import namespace_lifecycle, resource_quota
 from reference_impl.apiserver.access.admission.attributes import (
     CREATE,
     DELETE,
@@ -48,6 +48,7 @@ from reference_impl.apiserver.access.admission.attributes import (
 from reference_impl.apiserver.registry import (
     allocators,
     eviction,
+    patching,
     strategies,
     transforms,
     validation,
@@ -237,6 +238,12 @@ class Store:
                 return verdict
             return transforms.transformed(write._replace(request=request._replace(verb="delete")),
                                           base)
+        if request.verb == "create":
+            # Binding and eviction create something in the pod's namespace.
+            attributes = self._attributes(local, pending, resource, CREATE, base)
+            found = namespace_lifecycle.admit(attributes, base)
+            if type(found) is Status:
+                return found
         if request.subresource == "eviction":
             return eviction.decided(local.cache, write, base)
         new = transforms.transformed(write, base)
@@ -253,6 +260,12 @@ class Store:
                 and request.resource in CREATED_BY_UPDATE:
             body = with_resource_version(request.body, None)
             created = request._replace(verb="create", body=body)
+            return self._create(local, lane, pending._replace(request=created, base=None), io)
+        if request.verb == "patch" and request.body.type == "apply" and not request.subresource:
+            made = patching.applied(request.body, resource)
+            if type(made) is Status:
+                return self.finish(local, lane, pending, refused(made), io)
+            created = request._replace(verb="create", body=made)
             return self._create(local, lane, pending._replace(request=created, base=None), io)
         if pending.queue:
             return self._gone_on(local, lane, pending, None, io)

@@ -241,11 +241,16 @@ def _node_update(node: Any, old: Any) -> Any:
     return put(put(node, "spec", spec), "status", old.status)
 
 
+def with_own_label(namespace: Any, metadata: Metadata) -> Any:
+    """A namespace with this metadata and the label that names it."""
+    labels = dict(metadata.labels or ())
+    labels[NAME_LABEL] = metadata.name or ""
+    return with_metadata(namespace, put(metadata, "labels", pairs(labels)))
+
+
 def _namespace_update(namespace: Any, old: Any) -> Any:
-    labels = dict(namespace.metadata.labels or ())
-    labels[NAME_LABEL] = old.metadata.name or ""
-    kept = put(namespace.metadata, "labels", pairs(labels))
-    return Namespace("Namespace", kept, old.spec, old.status, namespace.rest)
+    updated = Namespace("Namespace", namespace.metadata, old.spec, old.status, namespace.rest)
+    return with_own_label(updated, namespace.metadata)
 
 
 def prepare_status_update(new: Any, old: Any) -> Any:

@@ -143,8 +143,9 @@ def _invalid(write: Write, old: Any, causes: list[Any]) -> Status:
 
 def _finalized(write: Write, body: Any, old: Any) -> Any:
     """A namespace's own finalizers change through `finalize` alone."""
-    spec = old.spec._replace(finalizers=body.spec.finalizers if body.spec is not None else None)
-    new = put(old, "spec", spec)
+    wanted = body.spec.finalizers if body.spec is not None else None
+    new = put(old, "spec", old.spec._replace(finalizers=wanted or None))
+    new = strategies.with_own_label(new, strategies.kept_metadata(body.metadata, old.metadata))
     return REMOVE if deletion.is_finished(new) else new
 
 

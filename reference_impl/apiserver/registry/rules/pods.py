@@ -96,7 +96,7 @@ def _volumes(spec: Document, path: str) -> tuple[Causes, frozenset[str]]:
 
 def _second(sources: list[str]) -> list[str]:
     """The sources beyond the first, in the order in which they are looked at."""
-    order = [each for each in ("emptyDir", "hostPath") if each in sources]
+    order: list[str] = [each for each in ("emptyDir", "hostPath") if each in sources]
     order += [each for each in sources if each not in order]
     return order[1:]
 
