@@ -115,7 +115,7 @@ SEEDED_BUGS: tuple[Mutant, ...] = (
            ((f"{COMPONENT}.helped_meanwhile", never_helped_meanwhile),), "room-freed-late"),
     Mutant("scheduler-head-of-line-starvation", "scheduler-head-of-line-starvation",
            "the_pod_that_waits_longest_among_equals_is_attempted",
-           (("reference_impl.scheduler.queue:rank", rank_by_age),), SCENARIO),
+           (("reference_impl.scheduler.queue:rank", rank_by_age),), "picky-pods"),
     Mutant("scheduler-ignores-nominated-pods", "scheduler-ignores-nominated-pods",
            "room_made_by_preemption_is_not_given_to_lower_priority",
            (("reference_impl.scheduler.framework:nominated_on", nobody_is_nominated),), SCENARIO),
