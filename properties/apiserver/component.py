@@ -397,7 +397,7 @@ def labels(step: Transition) -> tuple[Label, ...]:
             # A new range is laid out by the transaction that writes what a cluster begins with.
             for place, _, now in range_changes(key, old, new):
                 found += _range_labels(lane, place, now, old is None)
-        else:
+        elif key.startswith(REGISTRY):
             writes += _write_labels(before, lane, body, key, old, new)
     return (*found, *writes)
 
