@@ -107,9 +107,10 @@ def choose(system: System, world: World, draw: int, fault_rate: int,
     kind, number = draw & 255, draw >> 8
     if kind < fault_rate and (world.budget or world.isolated):
         kinds = system.kinds_of_harm(world)
-        hurts = system.hurts_of(world, kinds[number % len(kinds)])
-        if hurts:
-            return hurts[number // len(kinds) % len(hurts)]
+        harm = kinds[number % len(kinds)]
+        targets = system.targets_of(world, harm)
+        if targets:
+            return Action("fault", harm, targets[number // len(kinds) % len(targets)])
     if world.total and not (system.script and kind >= 256 - input_rate):
         return system.pick(world, number % world.total)
     inputs = system.inputs(world) if system.script else ()

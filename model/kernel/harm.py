@@ -116,9 +116,9 @@ def _put(system: System, world: World, slots: list[Slot], at: str, channel: Chan
          queue: tuple[Any, ...]) -> None:
     index = system.names[at]
     slot = slots[index]
-    inbox = slot.inbox.set(channel, queue)
-    waiting = system.deliverable(world, index, inbox) if slot.status == UP else ()
-    slots[index] = slot_with(slot, inbox=inbox, waiting=waiting)
+    waiting = system.with_channel(world, index, slot.waiting, channel, bool(queue)) \
+        if slot.status == UP else ()
+    slots[index] = slot_with(slot, inbox=slot.inbox.set(channel, queue), waiting=waiting)
 
 
 def _lose_request(system: System, world: World, args: Args) -> World:

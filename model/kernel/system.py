@@ -272,6 +272,15 @@ class System:
         here, there = self.components[at].host, self.components[self.names[source]].host
         return here == there or not (here in world.isolated or there in world.isolated)
 
+    def with_channel(self, world: World, at: int, waiting: tuple[Channel, ...], channel: Channel,
+                     filled: bool) -> tuple[Channel, ...]:
+        """`waiting` of slot `at` after one of its channels was filled or emptied."""
+        waiting = _without(waiting, channel)
+        if filled and (not world.isolated or self._reachable(world, channel[0], at)):
+            place = bisect_left(waiting, channel)
+            waiting = (*waiting[:place], channel, *waiting[place:])
+        return waiting
+
     def deliverable(self, world: World, at: int, inbox: Any) -> tuple[Channel, ...]:
         return tuple(channel for channel, queue in inbox.items() if queue
                      and (not world.isolated or self._reachable(world, channel[0], at)))
@@ -288,7 +297,7 @@ class System:
         after: World | None = None
         if action.actor == "clock":
             after = self._advance(world) if action == ADVANCE else None
-        elif action.actor == "fault" and action in self.hurts_of(world, action.verb):
+        elif action.actor == "fault" and action.args in self.targets_of(world, action.verb):
             after = EFFECTS[action.verb](self, world, action.args)
         return None if after is None else Transition(world, action, after, -1, None, ())
 
@@ -318,9 +327,13 @@ class System:
 
     def hurts_of(self, world: World, kind: str) -> tuple[Action, ...]:
         """The faults of one kind that the budget still allows, or the healings of that kind."""
+        return tuple(Action("fault", kind, args) for args in self.targets_of(world, kind))
+
+    def targets_of(self, world: World, kind: str) -> tuple[tuple[Scalar, ...], ...]:
+        """What `hurts_of` that kind can hit."""
         if kind not in HEALING and dict(world.budget).get(kind, 0) <= 0:
             return ()
-        return tuple(Action("fault", kind, args) for args in TARGETS[kind](self, world))
+        return tuple(TARGETS[kind](self, world))
 
     def kinds_of_harm(self, world: World) -> tuple[str, ...]:
         """The kinds of fault with some budget left, and the kinds of healing."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar, overload
 
 K = TypeVar("K")
@@ -22,6 +22,7 @@ _BUCKETS = 64
 _KEYS_KEPT = 400  # above, copying the sorted keys at each new key costs more than a write
 _MASK = _BUCKETS - 1
 _MISSING: Any = object()
+_new = object.__new__
 _DIFFS_KEPT = 4
 _last_diffs: list[tuple[Any, Any, list[tuple[Any, Any, Any]]]] = []
 
@@ -29,7 +30,8 @@ _last_diffs: list[tuple[Any, Any, list[tuple[Any, Any, Any]]]] = []
 class FrozenMap(Generic[K, V]):
     """An immutable mapping from comparable keys (strings, integers or tuples of them) to values."""
 
-    __slots__ = ("_hash", "_keys", "_parts", "_size")
+    __slots__ = ("_hash", "_keys", "_one", "_parts", "_size")
+    _one: dict[K, V] | None  # the only part; None when there are several
     _parts: tuple[dict[K, V], ...]
     _size: int
     _hash: int | None
@@ -38,15 +40,17 @@ class FrozenMap(Generic[K, V]):
     def __init__(self, entries: Iterable[tuple[K, V]] = ()) -> None:
         data = dict(entries)
         self._parts = (data,) if len(data) <= _SMALL else _spread(data)
+        self._one = data if len(data) <= _SMALL else None
         self._size = len(data)
         self._hash = None
         self._keys = None
 
-    @classmethod
-    def _make(cls, parts: tuple[dict[K, V], ...], size: int, keys: tuple[K, ...] | None,
+    @staticmethod
+    def _make(parts: tuple[dict[K, V], ...], size: int, keys: tuple[K, ...] | None,
               digest: int | None) -> FrozenMap[K, V]:
-        self = cls.__new__(cls)
+        self: FrozenMap[K, V] = _new(FrozenMap)
         self._parts = parts
+        self._one = parts[0] if len(parts) == 1 else None
         self._size = size
         self._keys = keys
         self._hash = digest
@@ -56,12 +60,12 @@ class FrozenMap(Generic[K, V]):
         return self._size
 
     def __contains__(self, key: K) -> bool:
-        parts = self._parts
-        return key in (parts[0] if len(parts) == 1 else parts[hash(key) & _MASK])
+        one = self._one
+        return key in (one if one is not None else self._parts[hash(key) & _MASK])
 
     def __getitem__(self, key: K) -> V:
-        parts = self._parts
-        return (parts[0] if len(parts) == 1 else parts[hash(key) & _MASK])[key]
+        one = self._one
+        return one[key] if one is not None else self._parts[hash(key) & _MASK][key]
 
     @overload
     def get(self, key: K) -> V | None: ...
@@ -69,8 +73,10 @@ class FrozenMap(Generic[K, V]):
     def get(self, key: K, default: D) -> V | D: ...
     def get(self, key: K, default: Any = None) -> Any:
         """The value at `key`, else `default`."""
-        parts = self._parts
-        return (parts[0] if len(parts) == 1 else parts[hash(key) & _MASK]).get(key, default)
+        one = self._one
+        if one is not None:
+            return one.get(key, default)
+        return self._parts[hash(key) & _MASK].get(key, default)
 
     def keys(self) -> tuple[K, ...]:
         """All keys in order; kept until the set of keys changes."""
@@ -84,20 +90,25 @@ class FrozenMap(Generic[K, V]):
 
     def values(self) -> Iterator[V]:
         """All values in the order of their keys."""
-        if len(self._parts) == 1:
-            part = self._parts[0]
-            return (part[key] for key in self.keys())
-        return (self[key] for key in self.keys())
+        return map(self._reader(), self.keys())
 
     def items(self) -> Iterator[tuple[K, V]]:
         """All entries in the order of their keys."""
-        return ((key, self[key]) for key in self.keys())
+        keys = self.keys()
+        return zip(keys, map(self._reader(), keys), strict=True)
+
+    def _reader(self) -> Callable[[K], V]:
+        one = self._one
+        return one.__getitem__ if one is not None else self.__getitem__
 
     def set(self, key: K, value: V) -> FrozenMap[K, V]:
         """The map with `value` at `key`; the same object when it stands there already."""
-        parts = self._parts
-        where = 0 if len(parts) == 1 else hash(key) & _MASK
-        part = parts[where]
+        one, where = self._one, 0
+        if one is None:
+            where = hash(key) & _MASK
+            part = self._parts[where]
+        else:
+            part = one
         old = part.get(key, _MISSING)
         if old is value:
             return self
@@ -108,15 +119,23 @@ class FrozenMap(Generic[K, V]):
             digest ^= hash((key, value))
             if old is not _MISSING:
                 digest ^= hash((key, old))
+        result: FrozenMap[K, V] = _new(FrozenMap)
+        result._hash = digest
         if old is not _MISSING:
-            size, keys = self._size, self._keys
+            result._size, result._keys = self._size, self._keys
         else:
-            size, keys = self._size + 1, _inserted(self._keys, key)
-            if size == _SMALL + 1 and len(parts) == 1:
-                return FrozenMap._make(_spread(changed), size, keys, digest)
-        if len(parts) == 1:
-            return FrozenMap._make((changed,), size, keys, digest)
-        return FrozenMap._make((*parts[:where], changed, *parts[where + 1:]), size, keys, digest)
+            result._size = size = self._size + 1
+            keys = self._keys
+            result._keys = None if keys is None else _inserted(keys, key)
+            if size == _SMALL + 1 and one is not None:
+                result._one, result._parts = None, _spread(changed)
+                return result
+        if one is not None:
+            result._one, result._parts = changed, (changed,)
+        else:
+            parts = self._parts
+            result._one, result._parts = None, (*parts[:where], changed, *parts[where + 1:])
+        return result
 
     def drop(self, key: K) -> FrozenMap[K, V]:
         """The map without `key`; the same object when it is not there."""
@@ -171,12 +190,15 @@ class FrozenMap(Generic[K, V]):
             if old is new:
                 continue
             added = 0
+            known = old.get
             for key, value in new.items():
-                before = old.get(key, _MISSING)
+                before = known(key, _MISSING)
+                if before is value:
+                    continue
                 if before is _MISSING:
                     added += 1
                     changes.append((key, None, value))
-                elif before is not value and before != value:
+                elif before != value:
                     changes.append((key, before, value))
             if len(old) + added > len(new):
                 changes.extend((key, old[key], None) for key in old if key not in new)
@@ -237,8 +259,8 @@ def _sorted_keys(parts: tuple[dict[Any, Any], ...]) -> tuple[Any, ...]:
     return tuple(sorted(key for part in parts for key in part))
 
 
-def _inserted(keys: tuple[Any, ...] | None, key: Any) -> tuple[Any, ...] | None:
-    if keys is None or len(keys) > _KEYS_KEPT:
+def _inserted(keys: tuple[Any, ...], key: Any) -> tuple[Any, ...] | None:
+    if len(keys) > _KEYS_KEPT:
         return None
     at = bisect_left(keys, key)
     return (*keys[:at], key, *keys[at:])
