@@ -85,7 +85,7 @@ def _known_part(document: dict[str, Any], resource: Resource,
     if strategic and '"$' in json.dumps(document):
         return document, ()
     try:
-        found = schema.checked(document, resource.api_version, resource.kind)
+        found = schema.checked(document, resource.api_version, resource.kind, whole=False)
     except schema.FieldTypeError:
         return document, ()
     return found.document, found.warnings
@@ -173,7 +173,7 @@ def parsed(data: bytes, content_type: str, kind: str) -> Any:
     except Exception as error:
         if media == "application/yaml":
             return bad_request(f"the object provided is unrecognized (must be of type {kind}): "
-                               f"couldn't get version/kind; yaml: {_yaml_error(error)} "
+                               f"yaml: {_yaml_error(error)} "
                                f"({data.hex()})")
         return bad_request(f"{head}{_parse_error(text, error)} ({_excerpt(text)})")
     if document is None:
@@ -191,7 +191,10 @@ def parsed(data: bytes, content_type: str, kind: str) -> Any:
 def _yaml_error(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f"line {mark.line}: " if mark is not None else ""
-    return f"{line}{getattr(error, 'problem', None) or error}"
+    problem = str(getattr(error, "problem", None) or error)
+    if problem.startswith("expected the node content"):
+        problem = "did not find expected node content"
+    return f"{line}{problem}"
 
 
 def _parse_error(text: str, error: Exception) -> str:

@@ -72,14 +72,44 @@ def known(api_version: str, kind: str) -> bool:
     return f"{api_version}/{kind}" in _tables()["kinds"]
 
 
-def checked(document: dict[str, Any], api_version: str, kind: str) -> Found:
-    """The document without unknown fields. FieldTypeError at the first value of a wrong type."""
+def checked(document: dict[str, Any], api_version: str, kind: str, *,
+            whole: bool = True) -> Found:
+    """The document without unknown fields. FieldTypeError at the first value of a wrong type.
+
+    Of a `whole` object nulls and empty lists and maps go too, as they do when Go decodes and
+    encodes it; in a patch they mean something.
+    """
     root = _tables()["kinds"].get(f"{api_version}/{kind}")
     if root is None:
         return Found(document, ())
     warnings: list[str] = []
     result = _object(document, root, "", "", warnings)
-    return Found(result, tuple(warnings))
+    return Found(_without_empty(result) if whole else result, tuple(warnings))
+
+
+_KEPT_EMPTY = frozenset(("rules", "from", "to"))
+
+
+def _without_empty(value: Any, field: str = "") -> Any:
+    if isinstance(value, dict):
+        kept = {}
+        for key, item in value.items():
+            if item is None and key != "rules" and field not in _MAPS:
+                continue
+            inner = _without_empty(item, key)
+            if inner == [] and key not in _KEPT_EMPTY:
+                continue
+            if inner == {} and key in _MAPS and item == {}:
+                continue
+            kept[key] = inner
+        return kept
+    if isinstance(value, list):
+        return [_without_empty(each, field) for each in value]
+    return value
+
+
+_MAPS = frozenset(("labels", "annotations", "data", "binaryData", "stringData", "matchLabels",
+                   "nodeSelector"))
 
 
 def _go_name(name: str) -> str:

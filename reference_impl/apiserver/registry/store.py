@@ -24,7 +24,6 @@ from model.api.requests import (
     Status,
     already_exists,
     conflict,
-    field_required,
     invalid,
     not_found,
     refused,
@@ -151,10 +150,8 @@ class Store:
         """The object as it would be stored, or a verdict that stops it."""
         request = pending.request
         body = request.body
-        if not body.metadata.name and not body.metadata.generate_name:
-            if body.kind != "LimitRange":
-                return invalid(resource.kind, resource.group, "", (field_required(
-                    "metadata.name", "name or generateName is required"),))
+        if body.kind == "LimitRange" and not body.metadata.name \
+                and not body.metadata.generate_name:
             body = with_metadata(body, body.metadata._replace(generate_name="limits-"))
         config = self.config
         metadata = strategies.prepared_metadata(

@@ -101,9 +101,15 @@ def version_fault(write: Write, body: Any, old: Any) -> Status | None:
 
 
 def _key(write: Write, old: Any) -> str:
+    """The storage key as Kubernetes' messages show it; some resources lie in odd places there."""
     namespace = old.metadata.namespace
-    return (f"/registry/{write.request.resource}/" + (f"{namespace}/" if namespace else "")
+    resource = _SHOWN_KEYS.get(write.request.resource, write.request.resource)
+    return (f"/registry/{resource}/" + (f"{namespace}/" if namespace else "")
             + (old.metadata.name or ""))
+
+
+_SHOWN_KEYS = {"endpoints": "services/endpoints", "services": "services/specs", "nodes": "minions",
+               "replicationcontrollers": "controllers"}
 
 
 def kept_unset(new: Any, old: Any) -> Any:
@@ -129,7 +135,7 @@ def _checked(write: Write, new: Any, old: Any, whole: bool) -> Any:
         # A pod's spec was checked when it was created; what may change has rules of its own.
         same = old.spec if new.kind == "Pod" and new.spec == old.spec else None
         causes = [*validation.immutable_metadata(write.request.body, old),
-                  *validation.faults(new, write.resource, same),
+                  *validation.updated_faults(new, write.resource, same),
                   *validation.update_faults(new, old)]
         if causes:
             return _invalid(write, old, causes)

@@ -10,7 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from model.api import selectors
-from model.api.objects import write
+from model.api.objects import (
+    DeploymentSpec,
+    ReplicaSetSpec,
+    ReplicationControllerSpec,
+    write,
+)
 from model.api.quantities import canonical, compare
 from model.api.requests import (
     Cause,
@@ -19,7 +24,6 @@ from model.api.requests import (
     field_required,
     field_unsupported,
 )
-from model.kernel.errors import InputError
 from reference_impl.apiserver.registry.rules import common, pods
 from reference_impl.apiserver.registry.rules.common import Causes, Document, Shown, items, one_of
 
@@ -89,8 +93,12 @@ def immutable_data(new: Any, old: Any) -> Causes:
 def controller(obj: Any) -> Causes:
     """ReplicationController, ReplicaSet, Deployment."""
     if obj.spec is None:
-        return [field_required("spec.selector"), field_required("spec.template")]
+        return list(_controller_spec(obj.kind, _NO_SPEC[obj.kind]))
     return list(_controller_spec(obj.kind, obj.spec))
+
+
+_NO_SPEC: dict[str, Any] = {"ReplicationController": ReplicationControllerSpec(replicas=1),
+                            "ReplicaSet": ReplicaSetSpec(), "Deployment": DeploymentSpec()}
 
 
 @lru_cache(maxsize=1024)
@@ -147,12 +155,16 @@ def go_selector(selector: Any) -> Shown:
 def _template(kind: str, spec: Any, document: Document) -> Causes:
     template = document.get("template")
     if template is None:
-        return [field_required("spec.template")]
+        if kind == "ReplicationController":
+            return [field_required("spec.template")]
+        template = {"spec": {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst"}}
     labels = (template.get("metadata") or {}).get("labels")
     causes: Causes = []
     selector = (selectors.from_pairs(spec.selector) if kind == "ReplicationController"
                 else _compiled(spec.selector))
-    if selector and not selectors.matches(selector, tuple(sorted((labels or {}).items()))):
+    mismatch = selector is not None and not selectors.matches(
+        selector, tuple(sorted((labels or {}).items())))
+    if mismatch or (spec.selector is None and kind != "ReplicationController"):
         causes.append(field_invalid("spec.template.metadata.labels", common.go_map(labels),
                                     "`selector` does not match template `labels`"))
     causes += common.labels_faults(labels, "spec.template.labels")
@@ -169,16 +181,16 @@ def _template(kind: str, spec: Any, document: Document) -> Causes:
 
 
 def _compiled(selector: Any) -> Any:
-    try:
-        return selectors.from_object(selector)
-    except InputError:
-        return None
+    """The selector, matching everything when it is invalid: that is reported by itself."""
+    if selector is None or common.selector_faults(write(selector), ""):
+        return ()
+    return selectors.from_object(selector)
 
 
 def _deployment(document: Document) -> Causes:
     strategy = document.get("strategy") or {}
     causes: Causes = []
-    kind = strategy.get("type")
+    kind = strategy.get("type") or "RollingUpdate"
     if kind == "Recreate":
         if strategy.get("rollingUpdate") is not None:
             causes.append(field_forbidden("spec.strategy.rollingUpdate", "may not be specified "
