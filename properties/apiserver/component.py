@@ -554,7 +554,7 @@ MUTANTS: tuple[Mutant, ...] = (
            ((f"{_REGISTRY}.deletion:is_finished", _never_finished),), scenario=KEPT),
     Mutant("fresh_window_starts_one_too_low", "watch-cache-off-by-one-on-fresh-cache",
            WATCHES.name, ((f"{_STORAGE}:oldest_known", _oldest_one_too_low),),
-           faults="crash,cut"),
+           scenario="recreated-pod", faults="crash"),
     Mutant("deleted_event_has_the_old_version", "deleted-event-carries-old-rv",
            WATCHES.name, ((f"{_STORAGE}:last_state", _last_state_as_it_was),)),
     Mutant("conflict_from_the_cache", "guaranteed-update-precondition-on-stale",
