@@ -305,8 +305,9 @@ class App:
         if authorization.allowed(user, asked, policy):
             return None
         why = authorization.refusal(user, asked)
-        what = f'"{asked.path}"' if asked.path else ""
-        head = f"forbidden: {why}" if what else f"{asked.resource} is forbidden: {why}"
+        named = f' "{asked.name}"' if asked.name else ""
+        plural = asked.resource.partition("/")[0]
+        head = f"forbidden: {why}" if asked.path else f"{plural}{named} is forbidden: {why}"
         return failure(403, "Forbidden", head)
 
 
@@ -314,7 +315,7 @@ def _what(target: paths.Target) -> str:
     return f"{target.plural}/{target.subresource}" if target.subresource else target.plural
 
 
-_WITH_EMPTY_DETAILS = ("MethodNotAllowed", "NotFound", "NotAcceptable")
+_WITH_EMPTY_DETAILS = ("MethodNotAllowed", "NotFound", "NotAcceptable", "Forbidden")
 
 
 def _refusal(status: Status, wish: Wish) -> Response:

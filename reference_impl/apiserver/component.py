@@ -40,7 +40,13 @@ from model.kernel.action import Scalar
 from model.kernel.component import CUT, NO_STEPS, Cause, Component, Io, Message, Step
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.apiserver import rest, storage
-from reference_impl.apiserver.access import admission, authentication, authorization, bootstrap
+from reference_impl.apiserver.access import (
+    admission,
+    authentication,
+    authorization,
+    bootstrap,
+    reviews,
+)
 from reference_impl.apiserver.access.authorization import Attributes
 from reference_impl.apiserver.registry import repair
 from reference_impl.apiserver.registry.allocators import Limits
@@ -186,6 +192,10 @@ class ApiServer(Component[State]):
         if fault is not None or resource is None:
             io.reply(*channel, refused(fault or unauthorized()))
             return local
+        if request.verb == "create" and resource.name in reviews.ANSWERED:
+            policy = authorization.policy_of(local.cache)
+            io.reply(*channel, reviews.answer(request.body, user, policy, io.now))
+            return local
         if request.verb in rest.WRITES:
             pending = Pending(channel, request, user, "")
             return self.store.begin(local, _lane_for(local, channel), pending, io)
@@ -200,7 +210,9 @@ class ApiServer(Component[State]):
         name = request.resource if resource is None else resource.name
         group = "" if resource is None else resource.group
         what = f"{name}/{request.subresource}" if request.subresource else name
-        asked = Attributes(request.verb, group, what, request.namespace, request.name)
+        # A namespace is within itself, so that its own roles speak of it.
+        namespace = request.name if name == "namespaces" else request.namespace
+        asked = Attributes(request.verb, group, what, namespace, request.name)
         if not authorization.allowed(user, asked, authorization.policy_of(local.cache)):
             if resource is None:
                 return Status(code=403, reason="Forbidden",

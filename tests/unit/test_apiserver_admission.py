@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from apiserver_client import Cluster
 
-from model.api.objects import freeze
+from model.api.objects import freeze, rest_fields
 from model.api.requests import create, delete, get, list_, update, update_status
 from model.kernel.action import Action
 from reference_impl.apiserver.access import authorization
@@ -200,3 +200,26 @@ def test_a_component_without_the_right_is_refused() -> None:
     assert refused.body.message == (
         'secrets is forbidden: User "system:kube-proxy" cannot list resource "secrets" in API '
         'group "" at the cluster scope')
+
+
+REVIEWS = [
+    ("SelfSubjectAccessReview", {"resourceAttributes": {"verb": "delete", "resource": "nodes"}},
+     True),
+    ("SubjectAccessReview", {"user": "alice", "resourceAttributes": {
+        "verb": "list", "resource": "pods", "namespace": "default"}}, False),
+    ("SubjectAccessReview", {"user": "system:kube-scheduler", "resourceAttributes": {
+        "verb": "create", "resource": "pods", "subresource": "binding",
+        "namespace": "default"}}, True),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec", "granted"), REVIEWS)
+def test_access_reviews_are_answered_and_not_stored(kind: str, spec: dict[str, object],
+                                                    granted: bool) -> None:
+    """By the same rules that decide requests."""
+    cluster = Cluster()
+    before = cluster.world["etcd"].revision
+    body = freeze({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec})
+    reply = cluster.ask(create(body))
+    assert (reply.code, rest_fields(reply.body)["status"]) == (201, {"allowed": granted})
+    assert cluster.world["etcd"].revision == before

@@ -188,6 +188,8 @@ def default_service_spec(spec: Document) -> None:
     if kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is None:
         spec["allocateLoadBalancerNodePorts"] = True
     if kind != "ExternalName":
+        if spec.get("clusterIP") == "None" and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = ["None"]
         if not spec.get("ipFamilies"):
             spec["ipFamilies"] = ["IPv4"]
         if not spec.get("ipFamilyPolicy"):

@@ -216,6 +216,7 @@ _UPDATES: dict[str, Callable[[Any, Any], Causes]] = {
     "Pod": _pod_update, "Service": _service_update, "ReplicaSet": others.immutable_selector,
     "Deployment": others.immutable_selector, "ConfigMap": others.immutable_data,
     "Secret": others.immutable_data, "Node": others.node_update,
-    "ResourceQuota": others.quota_update,
+    "ResourceQuota": others.quota_update, "RoleBinding": others.role_binding_update,
+    "ClusterRoleBinding": others.role_binding_update,
 }
 

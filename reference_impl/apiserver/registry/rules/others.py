@@ -455,6 +455,16 @@ def role(obj: Any) -> Causes:
     return causes
 
 
+def role_binding_update(new: Any, old: Any) -> Causes:
+    """What a binding grants stays."""
+    if new.role_ref == old.role_ref or new.role_ref is None:
+        return []
+    reference = new.role_ref
+    shown = Shown(f'rbac.RoleRef{{APIGroup:"{reference.api_group}", Kind:"{reference.kind}", '
+                  f'Name:"{reference.name}"}}')
+    return [field_invalid("roleRef", shown, "cannot change roleRef")]
+
+
 def event(obj: Any) -> Causes:
     """The namespace of what an event is about."""
     about = obj.involved_object
