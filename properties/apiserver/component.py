@@ -40,7 +40,8 @@ RANGES = "/registry/ranges/"
 # -- stored objects ------------------------------------------------------------------------------
 
 
-@each(of=KV, prefix=REGISTRY, why="an object that waits for nothing and stays blocks its name for ever")
+@each(of=KV, prefix=REGISTRY,
+      why="an object that waits for nothing and stays blocks its name for ever")
 def an_object_being_deleted_waits_for_something(world: World, key: str, old: KeyValue | None,
                                                 new: KeyValue | None) -> str | None:
     """A finalizer, its grace period, or a namespace's own finalizers."""

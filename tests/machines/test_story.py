@@ -100,7 +100,7 @@ def test_everything_runs_and_is_reached(story: Story) -> None:
 
 
 def test_a_load_balancer_comes_and_goes(story: Story) -> None:
-    """Type LoadBalancer: the cloud gives an address that leads to Tomcat; NodePort gives it back."""
+    """The cloud gives an address that leads to Tomcat; type NodePort gives it back."""
     story.kubectl("""patch svc myweb -p '{"spec":{"type":"LoadBalancer"}}'""")
     ingress = story.service("myweb").status.load_balancer.ingress
     assert len(ingress) == 1
@@ -160,7 +160,7 @@ def test_deleting_everything_leaves_nothing(story: Story) -> None:
     own = set(Story().world["etcd"].kv.keys())
     story.kubectl("delete rc mysql myweb", seconds=120)
     story.kubectl("delete svc mysql myweb", seconds=120)
-    left = [key for key in story.world["etcd"].kv.keys()
+    left = [key for key in story.world["etcd"].kv
             if key not in own and not key.startswith(UPKEEP)]
     assert left == []
     assert len(story.world["cloud"].balancers) == 0
