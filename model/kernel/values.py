@@ -11,6 +11,8 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
+from operator import is_not
 from typing import Any, Generic, TypeVar, overload
 
 K = TypeVar("K")
@@ -18,7 +20,7 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 _SMALL = 48
-_BUCKETS = 64
+_BUCKETS = 32
 _KEYS_KEPT = 400  # above, copying the sorted keys at each new key costs more than a write
 _MASK = _BUCKETS - 1
 _MISSING: Any = object()
@@ -186,9 +188,10 @@ class FrozenMap(Generic[K, V]):
         if len(mine) != len(theirs):
             mine, theirs = (_joined(mine),), (_joined(theirs),)
         changes: list[tuple[K, V | None, V | None]] = []
-        for old, new in zip(mine, theirs, strict=True):
-            if old is new:
-                continue
+        pairs: Iterable[tuple[dict[K, V], dict[K, V]]] = zip(mine, theirs, strict=True)
+        if len(mine) > 1:
+            pairs = compress(pairs, map(is_not, mine, theirs))
+        for old, new in pairs:
             added = 0
             known = old.get
             for key, value in new.items():
