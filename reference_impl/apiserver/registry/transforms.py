@@ -127,7 +127,22 @@ def kept_unset(new: Any, old: Any) -> Any:
             port if port.node_port else put(port, "node_port",
                                             known.get((port.protocol, port.port)))
             for port in spec.ports))
-    return put(new, "spec", spec)
+    return put(new, "spec", _without_fields_of_the_old_type(spec, before))
+
+
+def _without_fields_of_the_old_type(spec: Any, before: Any) -> Any:
+    """A change of type takes along the fields that only the old type has, when the client left
+    them as they were. Source: Kubernetes, registry/core/service (type dependent fields)."""
+    same_nodes = spec.allocate_load_balancer_node_ports == before.allocate_load_balancer_node_ports
+    if before.type == "LoadBalancer" != spec.type and same_nodes:
+        spec = put(spec, "allocate_load_balancer_node_ports", None)
+    same_policy = spec.external_traffic_policy == before.external_traffic_policy
+    if before.type in _OUTSIDE and spec.type not in _OUTSIDE and same_policy:
+        spec = put(spec, "external_traffic_policy", None)
+    return spec
+
+
+_OUTSIDE = ("NodePort", "LoadBalancer")
 
 
 def _checked(write: Write, new: Any, old: Any, whole: bool) -> Any:
