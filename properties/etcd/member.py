@@ -268,15 +268,21 @@ def _recovered_from_records_alone(store: Store) -> Store:
     return store._replace(revision=max(records, default=1))
 
 
-def _recovered_without_the_last_write(store: Store) -> Store:
-    """As if the reply had left before the write was on disk."""
+def _recovered_with_its_revision_alone(store: Store) -> Store:
+    """As if the revision of the last write had been saved before what it wrote."""
     lost = store.log.since(store.revision)
     kv = store.kv
     for event in reversed(lost):
         key = event.kv.key
         kv = kv.drop(key) if event.previous is None else kv.set(key, event.previous)
     log = EventLog(tuple([event for event in store.log.since(0) if event not in lost]))
-    return store._replace(kv=kv, log=log, revision=store.revision - 1) if lost else store
+    return store._replace(kv=kv, log=log) if lost else store
+
+
+def _recovered_without_the_last_write(store: Store) -> Store:
+    """As if the reply had left before the write was on disk."""
+    before = _recovered_with_its_revision_alone(store)
+    return before if before is store else before._replace(revision=store.revision - 1)
 
 
 def _restored_as_it_was(saved: Store, revision_max: int) -> Store:
@@ -313,6 +319,9 @@ MUTANTS = (
            "the_revision_of_the_store_never_decreases",
            ((f"{_STORE}:recovered", _recovered_without_the_last_write),), scenario=ETCD,
            faults="crash"),
+    Mutant("revision-saved-before-its-changes", "etcd-consistent-index-before-apply",
+           REFINEMENT.name, ((f"{_STORE}:recovered", _recovered_with_its_revision_alone),),
+           scenario=ETCD, faults="crash"),
     Mutant("restore-rewinds-revision", "etcd-restore-rewinds-revision",
            "the_revision_of_the_store_never_decreases",
            ((f"{_STORE}:restored", _restored_as_it_was),), scenario=BACKUP),
