@@ -32,7 +32,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disable-admission-plugins", default="", metavar="NAME,…")
     parser.add_argument("--enable-admission-plugins", default="", metavar="NAME,…")
     parser.add_argument("--release", default="1.32")
-    parser.add_argument("--speed", choices=("real", "max"), default="real")
 
 
 def run(options: argparse.Namespace) -> int:

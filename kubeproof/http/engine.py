@@ -1,9 +1,8 @@
 """Drives a system for clients from outside: their requests are inputs, their answers are read off
 the transitions.
 
-Ready work is done at once, oldest slot first in turn. The clock follows the wall at speed `real`;
-at `max` it may run ahead to the next timer that an open request waits for. Everything runs in one
-thread: an answer is complete before the next request is looked at, or it waits for a timer.
+Ready work is done at once, oldest slot first in turn. The clock follows the wall. Everything runs
+in one thread: an answer is complete before the next request is looked at, or it waits for a timer.
 """
 
 from __future__ import annotations
