@@ -197,5 +197,5 @@ MUTANTS: tuple[Mutant, ...] = (
         "failed to remove first, and they stayed for ever",
         nothing_is_left_when_nothing_is_wanted.name,
         (("reference_impl.kubectl.plans:given_up", _delete_all_the_same),),
-        faults="lose_request,lose_reply"),
+        scenario="emptied-controller", faults="lose_request,lose_reply"),
 )
