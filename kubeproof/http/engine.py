@@ -26,12 +26,10 @@ STEPS_MAX = 200_000
 class Engine:
     """A running system. `sinks`: connection -> who hears what comes back on it."""
 
-    def __init__(self, system: System, wall: Callable[[], float] = time.monotonic,
-                 record: Callable[[Action], None] | None = None) -> None:
+    def __init__(self, system: System, wall: Callable[[], float] = time.monotonic) -> None:
         self.system = system
         self.world: World = system.init()
         self.wall = wall
-        self.record = record
         self.sinks: dict[str, Sink] = {}
         self.free: list[str] = []
         self.made = 0
@@ -109,8 +107,6 @@ class Engine:
         if step is None:
             return
         self.world = step.after
-        if self.record is not None:
-            self.record(action)
         message = step.message
         if action.actor == OUTSIDE and message is not None:
             sink = self.sinks.get(message.lane)
