@@ -18,6 +18,7 @@ from model.kernel.system import System
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import DOWN, UP, World
 from properties.reading import KV, Index, is_live, is_ready, live_nodes, objects, title
+from reference_impl.controllers.replication import status_of
 
 KUBELETS = Part("kubelet/*", "pods")
 RUNTIME_STEPS_MAX = 20_000
@@ -190,7 +191,29 @@ def _delete_all_the_same(session: Any, op: Any) -> Any:
     return session.after()
 
 
+def _status_that_never_settles(rc: Any, pods: Any, error: Any, manage: bool,
+                               now_ms: int) -> tuple[Any, int | None]:
+    status, due_ms = status_of(rc, pods, error, manage, now_ms)
+    flipped = None if rc.status is not None and rc.status.available_replicas else 1
+    return status._replace(available_replicas=flipped), due_ms
+
+
+def _never(controller: Any, local: Any) -> bool:
+    return False
+
+
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "replication-status-never-settles",
+        "a controller writes a status that differs from the one it has just written",
+        the_cluster_comes_to_rest.name,
+        (("reference_impl.controllers.replication:status_of", _status_that_never_settles),)),
+    Mutant(
+        "dead-nodes-keep-their-pods",
+        "the node controller waits for ever for leave to evict",
+        a_dead_nodes_pods_are_replaced.name,
+        (("reference_impl.controllers.node:NodeController.may_grant", _never),),
+        faults="crash_machine"),
     Mutant(
         "kubectl-deletes-what-it-could-not-empty",
         "found by exploration: the client of release 1.3 deleted a controller whose pods it had "

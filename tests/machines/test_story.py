@@ -11,6 +11,7 @@ import pytest
 from model.kernel.action import Action
 from model.kernel.driver import FairDriver, run
 from model.kernel.fault import FaultPlan
+from model.kernel.mutant import Mutant
 from model.kernel.property import Checker
 from model.kernel.system import System
 from model.kernel.world import World
@@ -18,9 +19,11 @@ from properties.cluster import restart_changes
 from properties.reading import is_live, is_ready, objects, stored
 from reference_impl.cluster import build, start
 from reference_impl.kube_proxy.rules import packet_walk
+from reference_impl.kubelet.component import Kubelet
 from reference_impl.scenarios import named
 
 OUTSIDE = "203.0.113.7"
+RESTART = Kubelet.restart
 UPKEEP = ("/registry/events/", "/registry/leases/", "/registry/nodes.metrics.k8s.io/")
 
 
@@ -178,3 +181,18 @@ def test_a_restart_when_quiet_changes_nothing(story: Story) -> None:
     """Every component, one after the other: the store is afterwards what it was."""
     for name in story.world.names:
         assert restart_changes(story.system, story.world, name) is None
+
+
+def _forgets_its_containers(kubelet: Any, local: Any, cause: str, io: Any) -> Any:
+    return RESTART(kubelet, local, "machine", io)
+
+
+def test_a_restart_that_changes_something_is_noticed(story: Story) -> None:
+    """A kubelet that takes its own restart for one of the machine runs every container anew."""
+    bug = Mutant("kubelet-forgets-its-containers", "a restart loses what runs", "",
+                 (("reference_impl.kubelet.component:Kubelet.restart", _forgets_its_containers),))
+    node = story.pods("mysql")[0].spec.node_name
+    with bug.installed():
+        text = restart_changes(story.system, story.world, f"kubelet/{node}")
+    assert text is not None
+    assert "changed /registry/" in text
