@@ -62,11 +62,14 @@ def _replies_to_lose(system: System, world: World) -> Iterator[Args]:
 
 
 def _streams_to_cut(system: System, world: World) -> Iterator[Args]:
-    for client, server, lane in _connections(system, world):
-        if (not _queue(system, world, client, (server, lane))
-                and not _queue(system, world, server, (client, lane))
-                and world.status(client) == UP and world.status(server) == UP):
-            yield client, server, lane
+    for server, slot in zip(system.components, world.slots, strict=True):
+        name = server.name
+        for (client, lane), queue in slot.inbox.items() if slot.status == UP else ():
+            at = system.names[client]
+            other = world.slots[at]
+            if (not queue and other.status == UP and name in system.components[at].servers
+                    and not other.inbox.get((name, lane))):
+                yield client, name, lane
 
 
 def _components_up(system: System, world: World) -> Iterator[Args]:

@@ -92,13 +92,12 @@ def leads_to(*, within_ms: int, reads: Iterable[Part], why: str) -> Callable[[Ch
     return lambda f: Property(f.__name__, "leads_to", f, tuple(reads), why, within_ms=within_ms)
 
 
-class _Job(NamedTuple):
-    """What to evaluate when one part of one slot changed: `entries` for its changed entries,
-    `whole` once."""
+class _Jobs(NamedTuple):
+    """What to evaluate when parts of one slot changed: `read` gives the parts of a local state;
+    for each part, properties of its changed entries, and properties to evaluate once."""
 
-    read: Callable[[Any], Any]
-    entries: tuple[Property, ...]
-    whole: tuple[Property, ...]
+    read: Callable[[Any], tuple[Any, ...]]
+    parts: tuple[tuple[tuple[Property, ...], tuple[Property, ...]], ...]
 
 
 class Checker:
@@ -126,7 +125,7 @@ class Checker:
         at = self.system.names.get(part.component)
         return () if at is None else (at,)
 
-    def _registered(self) -> tuple[tuple[_Job, ...], ...]:
+    def _registered(self) -> tuple[_Jobs | None, ...]:
         """For each slot its jobs, in the order in which properties first name its parts."""
         tables: list[dict[str, tuple[list[Property], list[Property]]]] = [
             {} for _ in self.system.components]
@@ -137,8 +136,9 @@ class Checker:
                     listed = entries if part == prop.of else whole
                     if prop not in listed:
                         listed.append(prop)
-        return tuple(tuple(_Job(attrgetter(path) if path else _itself, tuple(entries), tuple(whole))
-                           for path, (entries, whole) in table.items()) for table in tables)
+        return tuple(_Jobs(_reader(tuple(table)), tuple(
+            (tuple(entries), tuple(whole)) for entries, whole in table.values()))
+            if table else None for table in tables)
 
     def check(self, step: Transition) -> list[Violation]:
         """The violations that this transition brings to light."""
@@ -148,11 +148,12 @@ class Checker:
             return found
         old = step.before.slots[mover].local
         new = step.after.slots[mover].local
-        if old is new:
+        jobs = self._jobs[mover]
+        if old is new or jobs is None:
             return found
         done: set[str] = set()
-        for read, entries, whole in self._jobs[mover]:
-            before, after = read(old), read(new)
+        read, parts = jobs
+        for before, after, (entries, whole) in zip(read(old), read(new), parts, strict=True):
             if before is after:
                 continue
             if entries:
@@ -226,6 +227,21 @@ class Checker:
             if text is not None:
                 found.append(Violation(goal.name, text))
         return found
+
+
+def _reader(paths: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Reads all `paths` of a local state at once; an empty path is the state itself."""
+    names = tuple(path for path in paths if path)
+    many = attrgetter(*names) if len(names) > 1 else None
+    one = attrgetter(*names) if len(names) == 1 else None
+    if many is not None and len(names) == len(paths):
+        return many
+    at = paths.index("") if "" in paths else None
+
+    def read(local: Any) -> tuple[Any, ...]:
+        found = many(local) if many else (one(local),) if one else ()
+        return found if at is None else (*found[:at], local, *found[at:])
+    return read
 
 
 def _itself(local: Any) -> Any:

@@ -31,6 +31,7 @@ from model.kernel.world import (
 ADVANCE = Action("clock", "advance")
 NO_FAULTS = FaultPlan()
 Script = tuple[tuple[Action, ...], ...]
+_tuple = tuple.__new__  # three records are made in each step: without a call of Python each
 
 
 class Transition(NamedTuple):
@@ -121,7 +122,7 @@ class System:
         script = self._advanced_script(world, action) if self.script else world.script
         after = self._settle(world, index, local, slot.inbox, timers, UP, slot.skew, io,
                              slot, script)
-        return Transition(world, action, after, index, None, _sent(io))
+        return _tuple(Transition, (world, action, after, index, None, _sent(io)))
 
     # -- choosing -----------------------------------------------------------------------------
 
@@ -171,12 +172,12 @@ class System:
             return Action(name, "restart")
         waiting = slot.waiting
         if number < len(waiting):
-            return Action(name, "deliver", waiting[number])
+            return _tuple(Action, (name, "deliver", waiting[number]))
         number -= len(waiting)
         if number < slot.due:
             return Action(name, "timer", (slot.timers[number][1],))
         verb, args = slot.steps[number - slot.due]
-        return Action(name, verb, args)
+        return _tuple(Action, (name, verb, args))
 
     # -- moves of components ------------------------------------------------------------------
 
@@ -188,12 +189,12 @@ class System:
             return None
         if world.isolated and channel not in slot.waiting:
             return None
-        message = Message(channel[0], channel[1], queue[0])
+        message = _tuple(Message, (channel[0], channel[1], queue[0]))
         inbox = slot.inbox.set(channel, queue[1:])
         local = self.components[index].receive(slot.local, message, io)
         after = self._settle(world, index, local, inbox, slot.timers, UP, slot.skew, io, slot,
                              world.script, channel if len(queue) == 1 else None)
-        return Transition(world, action, after, index, message, _sent(io))
+        return _tuple(Transition, (world, action, after, index, message, _sent(io)))
 
     def _restart(self, world: World, action: Action, index: int, slot: Slot,
                  io: Io) -> Transition | None:
@@ -202,7 +203,7 @@ class System:
         cause: Cause = "process" if slot.status == CRASHED else "machine"
         local = self.components[index].restart(slot.local, cause, io)
         after = self._settle(world, index, local, slot.inbox, (), UP, slot.skew, io)
-        return Transition(world, action, after, index, None, _sent(io))
+        return _tuple(Transition, (world, action, after, index, None, _sent(io)))
 
     def _settle(self, world: World, index: int, local: Any, inbox: Any, timers: tuple[Timer, ...],
                 status: int, skew: int, io: Io, old: Slot | None = None,
