@@ -138,7 +138,7 @@ def breadth_first(system: System, world: World) -> tuple[float, float]:
 
 
 def test_costs_of_the_world() -> None:
-    """Prints the table; a step at 1,000 pods costs less than five times one at 10."""
+    """Prints the table; a step at 1,000 pods costs little more than one at 10."""
     gc.disable()
     rows = [measure("2 nodes, 10 pods", 2, 2, 5, 20_000),
             measure("50 nodes, 1,000 pods", 50, 50, 20, 10_000)]
@@ -151,4 +151,5 @@ def test_costs_of_the_world() -> None:
               f"{100 * row.clock_share:9.1f}")
     print(f"a step at 1,000 pods costs {rows[0].bare / rows[1].bare:.2f} times one at 10 bare, "
           f"{rows[0].checked / rows[1].checked:.2f} times checked")
-    assert rows[0].bare / rows[1].bare < 5
+    assert rows[0].bare / rows[1].bare < 3
+    assert rows[0].checked / rows[1].checked < 4
