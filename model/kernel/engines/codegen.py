@@ -345,7 +345,7 @@ class Search:
                  edges: bool = False) -> None:
         self.layout, self.program = layout, layout.program
         self.dense, self.edges = dense, edges
-        self.double = len(layout.ranks) == 2
+        self.words = len(layout.ranks)
         self.places = Map()
         self.printer = Printer(layout, self.places)
         self.writes: list[ir.Update] = []
@@ -381,11 +381,10 @@ class Search:
     # --------------------------------------------------------------------------- one state
 
     def decode(self) -> None:
-        """The digits of the state `x0` (and `x1`) and the codes of its variables."""
+        """The digits of the state `x0`, `x1` and so on, and the codes of its variables."""
         names = self.places.names
-        self.say("r0 = x0")
-        if self.double:
-            self.say("r1 = x1")
+        for word in range(self.words):
+            self.say(f"r{word} = x{word}")
         for number, block in enumerate(self.layout.blocks):
             fields = block.group.fields
             if not block.group.keys:
@@ -513,7 +512,7 @@ class Search:
 
     def successor(self, rule: Rule, label: str) -> None:
         """The number of the state after the step goes to the buffer."""
-        added: list[list[str]] = [[], []]
+        added: list[list[str]] = [[] for _ in range(self.words)]
         for at, block in enumerate(self.layout.blocks):
             fields = {each.name for each in block.group.fields}
             updates = tuple(update for update in rule.updates if update.variable in fields)
@@ -529,9 +528,9 @@ class Search:
             self.steps.append(check.name)
             self.say(f"if not {self.printer.text(check.condition)}:")
             self.fault(BROKEN_STEP + len(self.steps) - 1)
-        self.say(f"s[BUFFER + k] = {' + '.join(['x0', *added[0]])}")
-        if self.double:
-            self.say(f"s[BUFFER2 + k] = {' + '.join(['x1', *added[1]])}")
+        for word, terms in enumerate(added):
+            self.say(f"s[BUFFER + {self.place_of('k', word)}] = "
+                     f"{' + '.join([f'x{word}', *terms])}")
         if self.edges:
             self.say(f"s[LABELS + k] = {label}")
         self.say("k += 1")
@@ -700,21 +699,23 @@ class Search:
 
     # ---------------------------------------------------------------------------- the module
 
+    def place_of(self, number: str, word: int) -> str:
+        """Where a word of a state stands in an array that holds states one after another."""
+        text = number if self.words == 1 else f"{number} * {self.words}"
+        return f"{text} + {word}" if word else text
+
     def look_up(self) -> None:
         """Each successor: new ones join the queue. Or, for the graph, each is written down."""
         with self.inside("for i in range(k):"):
-            self.say("y0 = s[BUFFER + i]")
-            if self.double:
-                self.say("y1 = s[BUFFER2 + i]")
+            names = ", ".join(f"y{word}" for word in range(self.words))
+            for word in range(self.words):
+                self.say(f"y{word} = s[BUFFER + {self.place_of('i', word)}]")
             if self.canonical:
-                self.say("y0, y1 = canonical(y0, y1, s)" if self.double
-                         else "y0 = canonical(y0, s)")
+                self.say(f"{names} = canonical({names}, s)")
             if self.edges:
                 for line in ("parents[tail] = head", "labels[tail] = s[LABELS + i]",
                              "found[tail] = y0", "tail += 1"):
                     self.say(line)
-                if self.double:
-                    self.say("found2[tail - 1] = y1")
                 return
             if self.dense:
                 self.say("at = y0 >> 6")
@@ -722,19 +723,19 @@ class Search:
                 self.say("if seen[at] & bit == np.uint64(0):")
                 self.say("    seen[at] |= bit")
             else:
-                self.say("if insert(seen, y0, y1):" if self.double else "if insert(seen, y0):")
-            self.say("    queue[tail] = y0")
-            if self.double:
-                self.say("    queue2[tail] = y1")
+                kept = "seen, queue, tail" if self.words > 2 else "seen"
+                self.say(f"if insert({kept}, {names}):")
+            for word in range(self.words):
+                self.say(f"    queue[{self.place_of('tail', word)}] = y{word}")
             self.say("    parents[tail] = head")
             self.say("    tail += 1")
 
     def printed(self) -> Printed:
         """The module. Its function runs until the queue is done, a limit is met or a claim fails.
 
-        `search(s, seen, queue, parents[, queue2], head_stop, tail_stop, check_only)`; for edges
-        `search(s, queue[, queue2], parents, labels, found[, found2], head_stop, tail_stop)`,
-        which treats TAIL as the number of edges written.
+        `search(s, seen, queue, parents, head_stop, tail_stop, check_only)`; for edges, of states
+        of one word, `search(s, queue, parents, labels, found, head_stop, tail_stop)`, which
+        treats TAIL as the number of edges written.
         """
         if not self.edges:
             self.say("fault = 0")
@@ -753,21 +754,20 @@ class Search:
         look_up, self.printer.lines = self.printer.lines, []
         count = instances(self.layout)
         text = self._module(decode, claims, rules, look_up)
-        for name in ("BUFFER2", "BUFFER", "LABELS"):
-            text = text.replace(name, str(self.places.take(name, count + 1)))
+        for name, each in (("BUFFER", self.words), ("LABELS", 1)):
+            text = text.replace(name, str(self.places.take(name, (count + 1) * each)))
         return Printed(text, self.places.end, count, self.places.names,
                        tuple(self.places.tables), tuple(self.writes), tuple(self.steps))
 
     def _module(self, decode: list[str], claims: list[str], rules: list[str],
                 look_up: list[str]) -> str:
-        second = ["        x1 = queue2[head]"] if self.double else []
-        queues = "queue, queue2" if self.double else "queue"
+        state = [f"        x{word} = np.int64(queue[{self.place_of('head', word)}])"
+                 for word in range(self.words)]
         if self.edges:
-            founds = "found, found2" if self.double else "found"
-            head = [f"def search(s, {queues}, parents, labels, {founds}, head_stop, tail_stop):"]
+            head = ["def search(s, queue, parents, labels, found, head_stop, tail_stop):"]
             skip, level = [], []
         else:
-            head = [f"def search(s, seen, {queues}, parents, head_stop, tail_stop, check_only):"]
+            head = ["def search(s, seen, queue, parents, head_stop, tail_stop, check_only):"]
             skip = ["        if check_only:", "            head += 1", "            continue"]
             level = ["        if head == level_end:", f"            s[{DEPTH}] += 1",
                      "            level_end = tail"]
@@ -775,11 +775,11 @@ class Search:
         lines = [
             "import numpy as np", "from numba import njit", "",
             *(KEY_LINES if self.printer.uses_keys else []),
-            *([] if self.dense or self.edges else INSERT2_LINES if self.double else INSERT_LINES),
+            *([] if self.dense or self.edges else insert_lines(self.words)),
             self.canonical, "@njit(error_model='numpy')", *head,
             f"    head, tail, level_end = s[{HEAD}], s[{TAIL}], s[{LEVEL_END}]",
-            f"    while {loop}:", *level, "        x0 = np.int64(queue[head])", *second,
-            *decode, *self.printer.prelude, *claims, *skip, "        k = 0", *rules,
+            f"    while {loop}:", *level, *state, *decode,
+            *self.printer.prelude, *claims, *skip, "        k = 0", *rules,
             f"        s[{TRANSITIONS}] += k", *look_up, "        head += 1",
             f"    s[{HEAD}], s[{TAIL}], s[{LEVEL_END}] = head, tail, level_end", ""]
         return "\n".join(lines)
@@ -809,9 +809,33 @@ INSERT2_LINES = [
     "        if seen[2 * at] == y0 and seen[2 * at + 1] == y1:", "            return False",
     "        at = (at + 1) & mask", "    seen[2 * at] = y0", "    seen[2 * at + 1] = y1",
     "    return True", "",
-    "@njit(error_model='numpy')", "def refill(seen, queue, queue2, tail):",
-    "    for i in range(tail):", "        insert(seen, queue[i], queue2[i])", "",
+    "@njit(error_model='numpy')", "def refill(seen, queue, tail):",
+    "    for i in range(tail):", "        insert(seen, queue[i * 2], queue[i * 2 + 1])", "",
 ]
+
+
+def insert_lines(words: int) -> list[str]:
+    """The hash table. One or two words stand in the table themselves; of a wider state it holds
+    the position in the queue and one more, so that 0 is an empty place: a state is kept once."""
+    if words <= 2:
+        return INSERT_LINES if words == 1 else INSERT2_LINES
+    names = [f"y{word}" for word in range(words)]
+    same = " and ".join(f"queue[one + {word}] == {name}" for word, name in enumerate(names))
+    kept = ", ".join(f"queue[i * {words} + {word}]" for word in range(words))
+    return [
+        "@njit(error_model='numpy')", f"def insert(seen, queue, tail, {', '.join(names)}):",
+        "    mask = seen.shape[0] - 1", "    h = np.uint64(0)",
+        *(f"    h = (h ^ (h >> np.uint64(31)) ^ np.uint64({name}))"
+          " * np.uint64(0x9E3779B97F4A7C15)" for name in names),
+        "    h = (h ^ (h >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)",
+        "    at = np.int64(h >> np.uint64(20)) & mask", "    while seen[at] != 0:",
+        f"        one = (np.int64(seen[at]) - 1) * {words}", f"        if {same}:",
+        "            return False", "        at = (at + 1) & mask",
+        "    seen[at] = tail + 1", "    return True", "",
+        "@njit(error_model='numpy')", "def refill(seen, queue, tail):",
+        "    for i in range(tail):", f"        insert(seen, queue, i, {kept})", "",
+    ]
+
 
 
 def slot(block: Block, values: dict[str, str]) -> str:

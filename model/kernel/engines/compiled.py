@@ -73,75 +73,76 @@ class _Run:
         self.initial = initial
 
         self.np, self.layout, self.printed, self.limits = np, layout, printed, limits
-        self.dense, self.double = dense, len(layout.ranks) == 2
+        self.dense, self.words = dense, len(layout.ranks)
         self.s: Array = np.zeros(printed.words, np.int64)
         for at, values in printed.tables:
             self.s[at : at + len(values)] = values
-        narrow = not self.double and layout.ranks[0] <= 1 << 32
+        narrow = self.words == 1 and layout.ranks[0] <= 1 << 32
         self.word = np.uint32 if narrow else np.int64
-        self.link = np.uint32 if limits.states < 1 << 32 else np.int64
-        bits = {"s": 64, "seen": 64, "queue": 32 if narrow else 64, "queue2": 64,
-                "parents": 32 if self.link is np.uint32 else 64}
+        few = limits.states + printed.instances + 1 < 1 << 32
+        self.link = np.uint32 if few else np.int64
+        link_bits = 32 if self.link is np.uint32 else 64
+        bits = {"s": 64, "seen": link_bits if self.words > 2 else 64,
+                "queue": 32 if narrow else 64, "parents": link_bits}
         self.module = load(printed.source) if compiler == "numba" else compile_source(
             printed.source, bits)
         self.capacity = 1 << 16
-        self.queue: Any = np.empty(self.capacity, self.word)
-        self.queue2: Any = np.empty(self.capacity if self.double else 0, np.int64)
+        self.queue: Any = np.empty(self.capacity * self.words, self.word)
         self.parents: Any = np.empty(self.capacity, self.link)
         self.seen: Any = np.zeros((layout.ranks[0] >> 6) + 1, np.uint64) if dense else \
-            np.full(TABLE_FIRST * len(layout.ranks), -1, np.int64)
+            self.table(TABLE_FIRST * (2 if self.words == 2 else 1))
         self._start()
 
     def _start(self) -> None:
         initial = self.initial
-        self.queue[0], self.parents[0] = initial[0], 0
-        if self.double:
-            self.queue2[0] = initial[1]
+        self.queue[: self.words], self.parents[0] = initial, 0
         self.s[codegen.TAIL] = self.s[codegen.LEVEL_END] = 1
         if self.dense:
             self.seen[initial[0] >> 6] = self.np.uint64(1 << (initial[0] & 63))
         else:
-            self.module.refill(self.seen, *self.queues(), 1)
+            self.module.refill(self.seen, self.queue, 1)
 
-    def queues(self) -> tuple[Any, ...]:
-        return (self.queue, self.queue2) if self.double else (self.queue,)
+    def table(self, size: int) -> Any:
+        """An empty hash table; see `codegen.insert_lines`."""
+        np = self.np
+        return np.zeros(size, self.link) if self.words > 2 else np.full(size, -1, np.int64)
 
     def bytes_used(self) -> int:
-        return int(self.queue.nbytes + self.queue2.nbytes + self.parents.nbytes + self.seen.nbytes)
+        return int(self.queue.nbytes + self.parents.nbytes + self.seen.nbytes)
 
     def grow(self) -> bool:
         """Make room for another chunk of successors; False where memory does not allow it."""
         np, tail = self.np, int(self.s[codegen.TAIL])
         if tail + self.printed.instances > self.capacity:
-            each = self.queue.itemsize + self.parents.itemsize + 8 * self.double
+            each = self.queue.itemsize * self.words + self.parents.itemsize
             bound = self.limits.states + self.printed.instances + 1
             size = min(self.capacity * 2, max(bound, tail + self.printed.instances + 1))
             if self.bytes_used() + size * each > self.limits.memory_bytes:
                 return False
-            for name in ("queue", "parents", *(("queue2",) if self.double else ())):
+            for name, width in (("queue", self.words), ("parents", 1)):
                 old = getattr(self, name)
-                new = np.empty(size, old.dtype)
-                new[:tail] = old[:tail]
+                new = np.empty(size * width, old.dtype)
+                new[: tail * width] = old[: tail * width]
                 setattr(self, name, new)
             self.capacity = size
         if not self.dense and tail + self.printed.instances > self.room():
-            size = self.seen.shape[0] * 4
-            if self.bytes_used() + size * 8 > self.limits.memory_bytes:
+            size, each = self.seen.shape[0] * 4, self.seen.itemsize
+            if self.bytes_used() + size * each > self.limits.memory_bytes:
                 size //= 2
-                if self.bytes_used() + size * 8 > self.limits.memory_bytes:
+                if self.bytes_used() + size * each > self.limits.memory_bytes:
                     return False
-            self.seen = np.full(size, -1, np.int64)
-            self.module.refill(self.seen, *self.queues(), tail)
+            self.seen = self.table(size)
+            self.module.refill(self.seen, self.queue, tail)
         return True
 
     def step(self, head_stop: int, tail_stop: int, *, check_only: bool = False) -> None:
         """Expand states (or only check them) up to a head, while the tail is not too far."""
-        self.module.search(self.s, self.seen, *self.queues(), self.parents, head_stop, tail_stop,
+        self.module.search(self.s, self.seen, self.queue, self.parents, head_stop, tail_stop,
                            check_only)
 
     def room(self) -> int:
         """How many states the table may hold."""
-        return int(self.seen.shape[0] // len(self.layout.ranks) * TABLE_LOAD)
+        return int(self.seen.shape[0] // (2 if self.words == 2 else 1) * TABLE_LOAD)
 
     def tail_stop(self) -> int:
         """The last tail at which a state may still be expanded."""
@@ -153,7 +154,7 @@ class _Run:
         at = int(self.s[codegen.HEAD])
         words = []
         while True:
-            words.append(tuple(int(each[at]) for each in self.queues()))
+            words.append(tuple(self.queue[at * self.words : (at + 1) * self.words].tolist()))
             if at == 0:
                 break
             at = int(self.parents[at])
@@ -196,12 +197,12 @@ class Edges(NamedTuple):
 def edges(layout: Layout, limits: Limits) -> Edges | None:
     """All states and transitions, or None where a limit is met or a rule fails.
 
-    Unpackable for states of two words.
+    Unpackable for states of more than one word.
     """
     import numpy as np
 
     if len(layout.ranks) > 1:
-        raise Unpackable("the graph of a spec whose states need two words is not kept")
+        raise Unpackable("the graph of a spec whose states need two words or more is not kept")
     raw, state = _searched(layout, limits, None, layout.initial(), "native", None)
     if not raw.complete or raw.failure is not None:
         return None

@@ -4,7 +4,7 @@ All variables over the same index form a record (a pod's phase and node), and a 
 whose values are only the combinations that can come up. Which ones can is found beforehand by an
 abstract search that follows one record exactly and knows of everything else only its domain. It
 finds too many, never too few; the engines check every record that they write against the table.
-A number below 2**63 is one word; up to twice that, digits are spread over two words.
+A number up to 2**62 is one word; beyond that, digits are spread over several.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from model.kernel.spec import ir
 from model.kernel.spec.ir import Expr
 
 WORD = 1 << 62
+WORDS_MAX = 16  # a step costs an addition for each word; more have not been needed
 JOINT_MAX = 1 << 16  # larger products of a record's domains keep one digit for each variable
 SET_MAX = 16  # the abstract search forgets a set of more values than this
 CLASSES_MAX = 4  # an action that writes at more different keys: every record may come up
@@ -162,16 +163,16 @@ def initial_code(program: Program, variable: str) -> int:
 
 
 def plan(program: Program) -> Layout:
-    """The layout of a program. Unpackable where it does not fit in two words."""
+    """The layout of a program. Unpackable where it does not fit in WORDS_MAX words."""
     groups = [_reachable(program, each) for each in _groups(program)]
     blocks: list[Block] = []
-    ranks = [1, 1]
+    ranks = [1] * WORDS_MAX
     for group in groups:
         entries = prod(program.scope.sizes[key] for key in group.keys)
         radix = len(group.records)
         parts: list[Part] = []
         first = 0
-        for word in (0, 1):
+        for word in range(WORDS_MAX):
             count = 0
             while first + count < entries and ranks[word] * radix ** (count + 1) <= WORD:
                 count += 1
@@ -180,9 +181,11 @@ def plan(program: Program) -> Layout:
                 ranks[word] *= radix**count
                 first += count
         if first < entries:
-            raise Unpackable(f"a state needs {_bits(program, groups)} bits, more than two words")
+            raise Unpackable(f"a state needs {_bits(program, groups)} bits, more than "
+                             f"{WORDS_MAX} words hold")
         blocks.append(Block(group, entries, radix, tuple(parts)))
-    return Layout(program, tuple(blocks), tuple(ranks[: 1 if ranks[1] == 1 else 2]))
+    used = max((part.word + 1 for block in blocks for part in block.parts), default=1)
+    return Layout(program, tuple(blocks), tuple(ranks[:used]))
 
 
 def _bits(program: Program, groups: list[Group]) -> int:

@@ -7,7 +7,7 @@ compiles with. The same source also runs under numba and in plain Python; tests 
 
 Not general: integers wrap, `//` and `%` round as Python's do for a positive right side and give
 the dividend and 0 for 0 on the right (the language requires a guard there), and names `r0`, `r1`
-and `i`, which the printer keeps for what is never negative, are divided unsigned.
+and so on and `i`, which the printer keeps for what is never negative, are divided unsigned.
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ from typing import Any, NamedTuple
 
 Kind = str  # "i": signed, "u": unsigned, "b": a flag
 TYPES: dict[Kind, str] = {"i": "i64", "u": "i64", "b": "i1"}
-NEVER_NEGATIVE = ("r0", "r1", "i")
 SIGNED = {"==": "eq", "!=": "ne", "<": "slt", "<=": "sle", ">": "sgt", ">=": "sge"}
 COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 OPERATIONS: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or",
     ast.BitXor: "xor", ast.LShift: "shl"}
+
+
+def never_negative(name: str) -> bool:
+    """Whether the printer keeps a name for what is never negative."""
+    return name == "i" or (name[0] == "r" and name[1:].isdigit())
+
+
+def result_type(results: int) -> str:
+    """The LLVM type of what a function returns: nothing, a word or several."""
+    return ("void", "i64")[results] if results < 2 else f"{{{', '.join(['i64'] * results)}}}"
 
 
 class Operand(NamedTuple):
@@ -100,10 +109,9 @@ class _Function:
         if any(argument.arg == "seen" for argument in self.tree.args.args):
             parameters.append("i64 %seen.length")
         self.body(self.tree.body)
-        result = {0: "void", 1: "i64", 2: "{i64, i64}"}[self.results]
+        result = result_type(self.results)
         if not self.closed:
-            self.emit({0: "ret void", 1: "ret i64 0", 2: "ret {i64, i64} zeroinitializer"}[
-                self.results])
+            self.emit("ret void" if self.results == 0 else f"ret {result} zeroinitializer")
         linkage = "" if self.tree.name in ("search", "refill") else "internal "
         return "\n".join([f"define {linkage}{result} @{self.tree.name}({', '.join(parameters)}) {{",
                           "entry:", *self.entry, *self.lines, "}"])
@@ -123,10 +131,10 @@ class _Function:
 
     def on_return(self, node: ast.Return) -> None:
         if isinstance(node.value, ast.Tuple):
-            first, second = (self.word(self.on(each)) for each in node.value.elts)
-            one = self.value(f"insertvalue {{i64, i64}} undef, i64 {first.text}, 0", "i")
-            two = self.value(f"insertvalue {{i64, i64}} {one.text}, i64 {second.text}, 1", "i")
-            self.emit(f"ret {{i64, i64}} {two.text}")
+            kind, whole = result_type(self.results), "undef"
+            for at, each in enumerate([self.word(self.on(each)) for each in node.value.elts]):
+                whole = self.value(f"insertvalue {kind} {whole}, i64 {each.text}, {at}", "i").text
+            self.emit(f"ret {kind} {whole}")
         elif node.value is not None:
             self.emit(f"ret i64 {self.word(self.on(node.value)).text}")
         self.closed = True
@@ -134,9 +142,9 @@ class _Function:
     def on_assign(self, node: ast.Assign) -> None:
         target = node.targets[0]
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Call):
-            both = self.on(node.value)
+            whole, kind = self.on(node.value), result_type(len(target.elts))
             for at, each in enumerate(target.elts):
-                self.assign(each, self.value(f"extractvalue {{i64, i64}} {both.text}, {at}", "i"))
+                self.assign(each, self.value(f"extractvalue {kind} {whole.text}, {at}", "i"))
         elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
             values = [self.on(each) for each in node.value.elts]
             for each, value in zip(target.elts, values, strict=True):
@@ -151,7 +159,7 @@ class _Function:
             self.put(place, bits, value)
             return
         left = self.on(node.target)
-        unsigned = isinstance(node.target, ast.Name) and node.target.id in NEVER_NEGATIVE
+        unsigned = isinstance(node.target, ast.Name) and never_negative(node.target.id)
         self.assign(node.target, self.binary(node.op, left, self.on(node.value), unsigned))
 
     def assign(self, target: ast.expr, value: Operand) -> None:
@@ -238,7 +246,7 @@ class _Function:
         return self.value(f"sub i64 0, {self.word(operand).text}", "i")
 
     def on_binop(self, node: ast.BinOp) -> Operand:
-        unsigned = isinstance(node.left, ast.Name) and node.left.id in NEVER_NEGATIVE
+        unsigned = isinstance(node.left, ast.Name) and never_negative(node.left.id)
         return self.binary(node.op, self.on(node.left), self.on(node.right), unsigned)
 
     def binary(self, operator: ast.operator, left: Operand, right: Operand,
@@ -349,7 +357,7 @@ class _Function:
                 arguments.append(f"i64 {self.word(self.on(each)).text}")
         if name == "insert":
             arguments.append("i64 %seen.length")
-        result = {0: "void", 1: "i64", 2: "{i64, i64}"}[self.arities[name]]
+        result = result_type(self.arities[name])
         return self.value(f"call {result} @{name}({', '.join(arguments)})", "i")
 
 
@@ -359,7 +367,8 @@ def assembly(source: str, elements: Mapping[str, int]) -> str:
     arities = {}
     for each in functions:
         values = [node.value for node in ast.walk(each) if isinstance(node, ast.Return)]
-        arities[each.name] = 0 if not values else 2 if isinstance(values[0], ast.Tuple) else 1
+        first = values[0] if values else None
+        arities[each.name] = len(first.elts) if isinstance(first, ast.Tuple) else len(values[:1])
     texts = [_Function(each, elements, arities).printed() for each in functions]
     return "\n\n".join(["declare i64 @llvm.smin.i64(i64, i64)",
                         "declare i64 @llvm.smax.i64(i64, i64)", *texts])

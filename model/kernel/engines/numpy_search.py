@@ -380,7 +380,7 @@ def run(layout: Layout, *, symmetry: bool, limits: Limits,
         progress: Callable[[Progress], None] | None) -> Raw:
     """Search with NumPy; see `packed.search`."""
     if len(layout.ranks) > 1:
-        raise Unpackable("a state needs two words; the NumPy engine holds one")
+        raise Unpackable("a state needs two words or more; the NumPy engine holds one")
     began = time.process_time()
     canonical, initial = None, layout.initial()
     if symmetry:

@@ -101,7 +101,8 @@ def search(module: ir.Module, scope: ir.Scope, *, engine: EngineName = "native",
            max_seconds: float = Limits().seconds, max_memory_bytes: int = Limits().memory_bytes,
            progress: Callable[[Progress], None] | None = None) -> PackedResult:
     """Search all states. Unpackable, with the reason, where the packed engines cannot: a state of
-    more than two words, an integer without bounds, a symmetry that is not cheap to reduce."""
+    more words than the engine holds (NumPy one, the others 16), an integer without bounds, a
+    symmetry that is not cheap to reduce."""
     layout = plan(lower(module, scope))
     limits = Limits(max_states, max_seconds, max_memory_bytes)
     raw = _engine(engine)(layout, symmetry=symmetry, limits=limits, progress=progress)
@@ -124,7 +125,7 @@ def search(module: ir.Module, scope: ir.Scope, *, engine: EngineName = "native",
 
 def graph(module: ir.Module, scope: ir.Scope, *, states_max: int) -> Graph | None:
     """All states and transitions, as the liveness check takes them; None where there are more
-    states or a rule fails. Unpackable as for `search`, and for states of two words."""
+    states or a rule fails. Unpackable as for `search`, and for states of more than one word."""
     from model.kernel.engines.retrace import graph as graph_of
 
     return graph_of(plan(lower(module, scope)), states_max=states_max)

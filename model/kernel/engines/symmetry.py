@@ -103,7 +103,7 @@ class _Canonical:
         self.scope = layout.program.scope
         self.sets = sets_of(layout)
         self.named = tuple(name for name in (*self.sets.ordered, self.sets.sorted) if name)
-        self.double = len(layout.ranks) == 2
+        self.words = len(layout.ranks)
         self.lines: list[str] = []
         self.depth = 1
 
@@ -116,13 +116,13 @@ class _Canonical:
     def printed(self) -> str:
         """The text of the function."""
         if not self.named:
-            words = "y0, y1" if self.double else "y0"
+            words = self.listed("y")
             return f"@njit(error_model='numpy')\ndef canonical({words}, s):\n    return {words}\n"
         self.place()
         self.decode()
         for name in self.sets.ordered:
             self.signature(name)
-        self.say("b0 = -1", *(["b1 = -1"] if self.double else []))
+        self.say(*(f"b{word} = -1" for word in range(self.words)))
         depth = self.depth
         for name in self.sets.ordered:
             self.order(name)
@@ -130,10 +130,13 @@ class _Canonical:
             self.sort(self.sets.sorted)
         self.renumber()
         self.depth = depth
-        words = "y0, y1" if self.double else "y0"
-        self.say("return b0, b1" if self.double else "return b0")
-        return "\n".join(["@njit(error_model='numpy')", f"def canonical({words}, s):",
+        self.say(f"return {self.listed('b')}")
+        return "\n".join(["@njit(error_model='numpy')", f"def canonical({self.listed('y')}, s):",
                           *self.lines, ""])
+
+    def listed(self, stem: str) -> str:
+        """The names of the words of a state."""
+        return ", ".join(f"{stem}{word}" for word in range(self.words))
 
     def place(self) -> None:
         for name in self.named:
@@ -156,7 +159,7 @@ class _Canonical:
 
     def decode(self) -> None:
         """Digits and codes of all entries."""
-        self.say("r0 = y0", *(["r1 = y1"] if self.double else []))
+        self.say(*(f"r{word} = y{word}" for word in range(self.words)))
         for number, block in enumerate(self.layout.blocks):
             for part in block.parts:
                 self.say(f"for i in range({part.first}, {part.first + part.entries}):",
@@ -313,7 +316,7 @@ class _Canonical:
 
     def renumber(self) -> None:
         """The words of the renamed state; the smallest so far is kept."""
-        self.say("z0 = 0", *(["z1 = 0"] if self.double else []))
+        self.say(*(f"z{word} = 0" for word in range(self.words)))
         for number, block in enumerate(self.layout.blocks):
             self.say(f"for i in range({block.entries}):")
             self.depth += 1
@@ -321,11 +324,11 @@ class _Canonical:
                 self.say(f"z{part.word} += {self.digit(number, block)} * s["
                          f"{self.of(f'power_{number}_{part.word}')} + {self.entry(block)}]")
             self.depth -= 1
-        if self.double:
-            self.say("if b0 < 0 or z1 < b1 or (z1 == b1 and z0 < b0):", "    b0 = z0",
-                     "    b1 = z1")
-        else:
-            self.say("if b0 < 0 or z0 < b0:", "    b0 = z0")
+        smaller = "z0 < b0"
+        for word in range(1, self.words):
+            smaller = f"z{word} < b{word} or (z{word} == b{word} and ({smaller}))"
+        self.say(f"if b0 < 0 or {smaller}:",
+                 *(f"    b{word} = z{word}" for word in range(self.words)))
 
 
 def printer(layout: Layout) -> Callable[[Map], str]:
@@ -347,7 +350,7 @@ def evaluator(layout: Layout) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
 
     def apply(state: tuple[int, ...]) -> tuple[int, ...]:
         found = canonical(*state, words)
-        return tuple(found) if len(state) == 2 else (found,)
+        return tuple(found) if len(state) > 1 else (found,)
 
     return apply
 
