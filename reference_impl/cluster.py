@@ -12,7 +12,7 @@ from model.kernel.errors import InputError
 from model.kernel.system import System
 from model.kernel.world import World
 
-BOOT_STEPS_MAX = 200_000
+BOOT_STEPS_MAX = 2_000_000
 
 
 def build(scenario: Scenario) -> System:
