@@ -42,10 +42,13 @@ def the_cluster_comes_to_rest(world: World) -> str | None:
 
 def _backs_off(world: World) -> bool:
     """Whether something is tried again for ever, and rightly: a pod whose container ends, whose
-    image is not there or that cannot be placed, or a controller that a quota keeps from its wish.
+    image is not there or that cannot be placed, a pod whose end no machine can confirm, or a
+    controller that a quota keeps from its wish.
     """
-    return _is_limited(world) or any(is_live(pod) and not is_ready(pod)
-                                     for pod in objects(world, "pods"))
+    live = live_nodes(world)
+    return _is_limited(world) or any(
+        not is_ready(pod) if is_live(pod) else pod.spec.node_name not in live
+        for pod in objects(world, "pods"))
 
 
 def _is_limited(world: World) -> bool:

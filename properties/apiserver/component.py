@@ -12,7 +12,7 @@ from model.api.requests import Reply, Request, Status, WatchEvent
 from model.api.storage import Delete, Event, KeyValue, Range, Txn, WatchReply
 from model.apiserver.component import SPEC
 from model.kernel.action import Action
-from model.kernel.component import Io
+from model.kernel.component import CUT, Io
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, each, leads_to, sometimes, step_rule
 from model.kernel.refine import refinement
@@ -397,20 +397,26 @@ def labels(step: Transition) -> tuple[Label, ...]:
         if key.startswith(RANGES):
             # A new range is laid out by the transaction that writes what a cluster begins with.
             for place, _, now in range_changes(key, old, new):
-                found += _range_labels(lane, place, now, old is None)
+                found += _range_labels(lane, place, now, old is None or _is_orphan(before, lane))
         elif key.startswith(REGISTRY):
             writes += _write_labels(before, lane, body, key, old, new)
     return (*found, *writes)
 
 
-def _range_labels(lane: str, place: str, used: bool, is_new: bool) -> tuple[Label, ...]:
-    if is_new:
-        hand = (lane, place)
-        return Label("reach", hand), Label("take", hand), Label("let_go", hand)
-    if used:
-        return (Label("take", (lane, place)),)
-    return (Label("repair", (place,)) if lane == repair.LANE
-            else Label("give_back", (lane, place)),)
+def _is_orphan(before: World, lane: str) -> bool:
+    """Whether the server that sent the transaction has died since: its connection is cut behind
+    it. The store carries it out all the same, with nobody left who has the place in hand."""
+    etcd = before.slots[before.names["etcd"]]
+    return CUT in etcd.inbox.get((NAME, lane), ())
+
+
+def _range_labels(lane: str, place: str, used: bool, alone: bool) -> tuple[Label, ...]:
+    """`alone`: no request of the server that runs now has the place in hand."""
+    hand = (lane, place)
+    if not used and lane == repair.LANE:
+        return (Label("repair", (place,)),)
+    done = Label("take" if used else "give_back", hand)
+    return (Label("reach", hand), done, Label("let_go", hand)) if alone else (done,)
 
 
 def _write_labels(before: World, lane: str, body: Any, key: str, old: KeyValue | None,

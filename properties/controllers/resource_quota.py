@@ -273,8 +273,17 @@ def never_lowered(used: dict[str, str], counted: dict[str, str],
             else amount for name, amount in counted.items()}
 
 
+def not_intercepted(*of_an_update: Any) -> tuple[Any, ...]:
+    """An update is charged nothing, whatever it uses more."""
+    return ()
+
+
 _MODULE = "reference_impl.controllers.resource_quota"
 MUTANTS = (
+    Mutant("quota-update-not-intercepted", "quota-update-not-intercepted",
+           "a_quota_is_never_used_above_its_limit",
+           (("reference_impl.apiserver.registry.store:Store._update_charges", not_intercepted),),
+           scenario="quota-of-services"),
     Mutant("quota-controller-overwrites-used", "quota-controller-overwrites-used",
            "the_quota_controller_writes_what_its_spec_allows",
            ((f"{_MODULE}:ResourceQuotas.wait_ms", settled_at_once),), scenario="quota"),

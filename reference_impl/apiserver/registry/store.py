@@ -218,10 +218,21 @@ class Store:
             if new is REMOVE:
                 after = allocators.releases(base, None)
             elif request.verb != "delete":
-                work = allocators.needs(new, base)
+                charges = self._update_charges(local, pending, resource, base, new)
+                if type(charges) is Status:
+                    return self.finish(local, lane, pending, refused(charges), io)
+                work = (*allocators.needs(new, base), *charges)
                 after = allocators.releases(base, new)
         ready = pending._replace(base=base, candidate=new, work=work, after=after, target=None)
         return self._next(local, lane, ready, io)
+
+    def _update_charges(self, local: State, pending: Pending, resource: Resource, base: Any,
+                        new: Any) -> tuple[Work, ...] | Status:
+        """What an update of a service must charge: only services are charged by updates."""
+        if admission.QUOTA not in self.config.plugins:
+            return ()
+        attributes = self._attributes(local, pending, resource, UPDATE, base)
+        return resource_quota.charges(attributes, new)
 
     def _decided(self, local: State, pending: Pending, resource: Resource, base: Any,
                  io: Io) -> Any:

@@ -139,7 +139,14 @@ def _without_fields_of_the_old_type(spec: Any, before: Any) -> Any:
     same_policy = spec.external_traffic_policy == before.external_traffic_policy
     if before.type in _OUTSIDE and spec.type not in _OUTSIDE and same_policy:
         spec = put(spec, "external_traffic_policy", None)
+    if before.type in _OUTSIDE and spec.type not in _OUTSIDE and _node_ports(spec) == _node_ports(
+            before):
+        spec = put(spec, "ports", tuple(put(port, "node_port", None) for port in spec.ports or ()))
     return spec
+
+
+def _node_ports(spec: Any) -> list[int | None]:
+    return [port.node_port for port in spec.ports or ()]
 
 
 _OUTSIDE = ("NodePort", "LoadBalancer")

@@ -1,10 +1,12 @@
-"""ResourceQuota: the last word on a creation. It charges every matching quota, or refuses.
+"""ResourceQuota: the last word on a creation, and on a service that comes to use more.
+
+It charges every matching quota, or refuses.
 
 Source: Kubernetes documentation, "Resource Quotas". Each quota is charged by a compare-and-swap of
 its own on `status.used`, before the object is stored; when the creation fails afterwards the charge
 stays, and the quota controller repairs it. A quota whose status nobody has computed limits nothing.
 
-Not modelled: charges of updates (resizing pods and claims), scopes by priority class operators
+Not modelled: resizing of pods and claims (the subresources are not served), scopes by priority class operators
 other than In and Exists.
 """
 
@@ -14,9 +16,9 @@ from functools import lru_cache
 from typing import Any
 
 from model.api.objects import Pairs, ResourceQuota, ResourceQuotaStatus, pairs, put
-from model.api.quantities import add, compare
+from model.api.quantities import add, compare, subtract
 from model.api.requests import Status, forbidden
-from reference_impl.apiserver.access.admission.attributes import CREATE, Attributes
+from reference_impl.apiserver.access.admission.attributes import CREATE, UPDATE, Attributes
 from reference_impl.apiserver.registry.allocators import Work
 
 CHARGE = "charge"
@@ -24,17 +26,19 @@ _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 
 
 def charges(attributes: Attributes, obj: Any) -> tuple[Work, ...] | Status:
-    """The quotas that a creation must charge, each with what it uses; or why it is refused."""
-    if attributes.operation != CREATE or not attributes.cache.get("resourcequotas"):
+    """The quotas that a write must charge, each with what it uses more; or why it is refused."""
+    if not attributes.cache.get("resourcequotas"):
         return ()
     work = []
     use = usage(obj, attributes.resource.group_resource)
+    if attributes.operation == UPDATE:
+        use = _more(use, usage(attributes.old, attributes.resource.group_resource))
     for quota in attributes.of_namespace("resourcequotas"):
         hard = dict(quota.status.hard or ()) if quota.status is not None else {}
         if not hard or not _in_scopes(quota, obj):
             continue
         mine = tuple((name, amount) for name, amount in use if name in hard)
-        if obj.kind == "Pod":
+        if obj.kind == "Pod" and attributes.operation == CREATE:
             fault = _unset(quota, hard, obj)
             if fault:
                 return forbidden("pods", obj.metadata.name or "",
@@ -43,6 +47,13 @@ def charges(attributes: Attributes, obj: Any) -> tuple[Work, ...] | Status:
             work.append(Work(CHARGE, "resourcequotas",
                              f"{attributes.namespace}/{quota.metadata.name}", mine))
     return tuple(work)
+
+
+def _more(new: Pairs, old: Pairs) -> Pairs:
+    """What an update uses more than before. What it uses less the controller gives back."""
+    before = dict(old)
+    grown = {name: subtract(amount, before.get(name, "0")) for name, amount in new}
+    return pairs({name: amount for name, amount in grown.items() if compare(amount, "0") > 0})
 
 
 def charged(quota: ResourceQuota, mine: Pairs, resource: str, name: str) -> Any:
