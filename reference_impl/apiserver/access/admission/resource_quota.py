@@ -6,8 +6,8 @@ Source: Kubernetes documentation, "Resource Quotas". Each quota is charged by a 
 its own on `status.used`, before the object is stored; when the creation fails afterwards the charge
 stays, and the quota controller repairs it. A quota whose status nobody has computed limits nothing.
 
-Not modelled: resizing of pods and claims (the subresources are not served), scopes by priority class operators
-other than In and Exists.
+Not modelled: resizing of pods and claims (those subresources are not served), scopes by priority
+class with operators other than In and Exists.
 """
 
 from __future__ import annotations
