@@ -201,6 +201,10 @@ def _status_that_never_settles(rc: Any, pods: Any, error: Any, manage: bool,
     return status._replace(available_replicas=flipped), due_ms
 
 
+def _at_no_time(node: Any) -> None:
+    return None
+
+
 def _never(controller: Any, local: Any) -> bool:
     return False
 
@@ -211,6 +215,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "a controller writes a status that differs from the one it has just written",
         the_cluster_comes_to_rest.name,
         (("reference_impl.controllers.replication:status_of", _status_that_never_settles),)),
+    Mutant(
+        "kubelet-contradicts-without-end",
+        "found by exploration: a kubelet that was told to be not ready repeated its report of the "
+        "same second, which is no sign of life, and was contradicted again, for ever",
+        the_cluster_comes_to_rest.name,
+        (("reference_impl.kubelet.component:reported_at", _at_no_time),), faults="skew"),
     Mutant(
         "dead-nodes-keep-their-pods",
         "the node controller waits for ever for leave to evict",

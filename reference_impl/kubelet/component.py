@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from model.api.objects import Node, Pod, with_status
+from model.api.objects import Node, Pod, timestamp, with_status
 from model.api.requests import Reply, create, delete, get, update, update_status
 from model.kernel.action import Scalar
 from model.kernel.component import Cause, Component, Io, Message, Step
@@ -22,6 +22,7 @@ from reference_impl.kubelet.node import (
     node_object,
     node_status,
     pod_address,
+    reported_at,
     reports_ready,
 )
 from reference_impl.kubelet.state import (
@@ -510,9 +511,19 @@ class Kubelet(Component[Local]):
             if node is not None and local.node is not None and \
                     _version(node) < _version(local.node):
                 continue
-            local = local._replace(node=node, node_dirty=node is not None and (
-                local.node_dirty or not reports_ready(node)))
+            local = local._replace(node=node, node_dirty=node is not None and local.node_dirty)
+            if node is not None and not reports_ready(node):
+                local = self._objected(local, node, io)
         return self._pump(local, io)
+
+    def _objected(self, local: Local, node: Node, io: Io) -> Local:
+        """Somebody else says that this machine is not ready: say otherwise. What was reported in
+        this very second would be the same report again, and no sign of life: wait for the next."""
+        if reported_at(node) == timestamp(io.now):
+            if not (local.node_dirty or local.node_flight):
+                io.after(RETRY_MS, "retry:node")
+            return local
+        return local._replace(node_dirty=True)
 
     def _on_node(self, local: Local, body: Any, io: Io) -> Local:
         if not local.node_flight:

@@ -126,6 +126,12 @@ def reports_ready(node: Node) -> bool:
     return ready is not None and ready.status == "True"
 
 
+def reported_at(node: Node) -> str | None:
+    """When the machine reported last, as the API shows it."""
+    ready = find(node.status.conditions if node.status is not None else None, "Ready")
+    return None if ready is None else ready.last_heartbeat_time
+
+
 def lease_object(machine: Machine, node: Node | None, old: Lease | None, now: int) -> Lease:
     """The lease of the node, renewed now."""
     if old is not None:
