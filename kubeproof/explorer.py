@@ -27,6 +27,7 @@ from model.kernel.world import World
 from reference_impl.cluster import build, start
 
 CHECKPOINTS = 12
+FAIR_STEPS_MAX = 20_000
 CONVERGE_EVERY = 20
 CONVERGE_STEPS_MAX = 30_000
 BATCH = 20
@@ -119,9 +120,17 @@ class Explorer:
         self.checker = Checker(self.system, self.properties)
         self.checkpoints = _checkpoints(self.system, self.first)
 
-    def wrong_at_start(self) -> list[Violation]:
-        """What a full scan finds before the first step."""
-        return self.checker.full(self.first)
+    def fair_failure(self) -> Failure | None:
+        """What is wrong at the start, or along the fairly served run that the checkpoints lie on:
+        the random histories begin on it and do not check it again."""
+        wrong = self.checker.full(self.first)
+        if wrong:
+            return Failure(wrong[0], 0, 0, ())
+        outcome = run(self.system, FairDriver(), self.first, steps=FAIR_STEPS_MAX,
+                      checker=self.checker)
+        if outcome.violations:
+            return Failure(outcome.violations[0], 0, 0, outcome.actions)
+        return None
 
     def explore(self, plan: Plan, progress: Callable[[Tally], None] | None = None) -> Tally:
         """Histories `plan.seed` … one after the other. Stops as the plan says; an interrupt
@@ -220,7 +229,7 @@ def _revision(world: World) -> int:
 def _checkpoints(system: System, first: World) -> list[tuple[tuple[Action, ...], World]]:
     """Evenly spaced points of a fairly served run of the whole script, the start among them."""
     trail: list[tuple[Action, World]] = []
-    run(system, FairDriver(), first, steps=20_000,
+    run(system, FairDriver(), first, steps=FAIR_STEPS_MAX,
         watch=(lambda step: trail.append((step.action, step.after)),))
     actions = tuple(action for action, _ in trail)
     points: list[tuple[tuple[Action, ...], World]] = [((), first)]

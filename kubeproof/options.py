@@ -94,12 +94,14 @@ def made_ready(document: Mapping[str, Any]) -> tuple[System, World]:
     return system, start(system, scenario)
 
 
-def properties_of(document: Mapping[str, Any], name: str) -> tuple[Property, ...]:
-    """The property that a trace broke, or all ("") that its system has."""
+def properties_of(document: Mapping[str, Any], name: str,
+                  wanted: list[str] | None = None) -> tuple[Property, ...]:
+    """The property that a trace broke, or all ("") that its system has; `wanted` (the flag
+    `--property`) names others, or the file that defines it."""
     if "spec" in document:
         from kubeproof import spec_traces
         return spec_traces.properties_of(document, name)
-    return chosen_properties([name] if name else None)
+    return chosen_properties(wanted or ([name] if name else None))
 
 
 def chosen_properties(wanted: list[str] | None) -> tuple[Property, ...]:

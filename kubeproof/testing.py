@@ -37,7 +37,10 @@ def told(kept: Kept) -> str:
 
 
 def explore(explorer: Explorer, plan: Plan, out: Path) -> None:
-    """Random histories of a plan. HistoryError at the first violation."""
+    """The fairly served run, then random histories of a plan. HistoryError at a violation."""
+    fair = explorer.fair_failure()
+    if fair is not None:
+        fail(explorer, fair.violation, fair.seed, fair.actions, out)
     tally = explorer.explore(plan)
     for failure in tally.failures:
         fail(explorer, failure.violation, failure.seed, failure.actions, out)

@@ -35,6 +35,9 @@ def replay(system: System, start: World, actions: Sequence[Action],
     checker = Checker(system, properties)
     taken: list[Action] = []
     skipped, world = 0, start
+    wrong = checker.full(start)
+    if wrong:
+        return Replayed((), 0, start, wrong[0], 0)
     for action in actions[:stop_at]:
         try:
             step = system.transition(world, action)

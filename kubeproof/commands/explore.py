@@ -53,6 +53,9 @@ def run(options: argparse.Namespace) -> int:
          f"{len(properties)} properties, {len(explorer.checkpoints)} starting points")
     interrupted = False
     tally = Tally()
+    fair = None if options.bare else explorer.fair_failure()
+    if fair is not None and not options.keep_going:
+        plan = plan._replace(histories=0)
     with _progress(plan.histories, quiet) as show:
         def watch(so_far: Tally) -> None:
             nonlocal tally
@@ -66,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
                 tally = explorer.explore(plan, watch)
         except KeyboardInterrupt:
             interrupted = True
+    if fair is not None:
+        tally.add(Tally(failures=[fair]))
     found = _keep(explorer, tally, options.out, quiet)
     _summary(explorer, tally, found, quiet)
     if not options.bare:

@@ -47,7 +47,7 @@ def _replay(options: argparse.Namespace, history: object) -> int:
     from traces.replay import changes, replay, transitions
     assert isinstance(history, History)
     system, start = made_ready(history.scenario)
-    properties = properties_of(history.scenario, history.property)
+    properties = properties_of(history.scenario, history.property, options.property)
     actions = history.actions if options.step is None else history.actions[:options.step]
     seen = replay(system, start, actions, properties,
                   goal=history.property if options.step is None else "")

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     source = trace_file(options.trace)
     history = load(source)
     with installed(history.mutant):
-        properties = properties_of(history.scenario, history.property)
+        properties = properties_of(history.scenario, history.property, options.property)
         found = shrink(history, made_ready, properties, smaller=smaller_scenarios,
                        replays_max=options.replays)
     if found is None:

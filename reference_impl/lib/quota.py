@@ -19,7 +19,8 @@ from model.api.quantities import add, compare
 from model.api.records import Pairs, pairs
 
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
-COUNTED = ("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps")
+COUNTED = ("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
+           "persistentvolumeclaims")
 """Collections whose plain name may stand in a quota; any may as `count/NAME`."""
 
 

@@ -122,6 +122,11 @@ def test_a_property_of_a_users_own_is_found_violated(tmp_path: Path,
     assert violation["shrunk_actions"] < 10
     assert violation["replay"].startswith("kubeproof replay ")
     assert "VIOLATED   nothing is served" in capsys.readouterr().out
+    again = ["replay", violation["trace"], "--property", str(tmp_path / "p.py")]
+    assert main(again) == 1
+    assert "VIOLATED: nothing is served" in capsys.readouterr().out
+    assert main(["shrink", *again[1:]]) == 1
+    assert "no property" in refusal(again[:2], capsys)
 
 
 def test_a_users_own_folder_named_model_does_not_shadow_ours(tmp_path: Path) -> None:
