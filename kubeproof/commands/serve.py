@@ -103,7 +103,8 @@ def _system(options: argparse.Namespace, parts: tuple[str, ...], users: dict[str
         off += ",ServiceAccount,TaintNodesByCondition"
     settings = {**dict(scenario.settings), "disable-admission-plugins": off,
                 "enable-admission-plugins": options.enable_admission_plugins,
-                "watch-cache-size": "1000", "scheduler-scores": "kept"}
+                "watch-cache-size": "1000", "scheduler-scores": "kept",
+                "workloads": "yes" if "controllers" in parts else "no"}
     scenario = replace(scenario, release=options.release, script=(),
                        service_range="10.96.0.0/16" if options.release != "1.3"
                        else scenario.service_range, settings=tuple(sorted(settings.items())))

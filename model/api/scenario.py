@@ -67,6 +67,12 @@ class Scenario:
             raise InputError(f"{text!r} is no whole number", where=f"settings.{name}") from None
 
     @property
+    def workloads(self) -> bool:
+        """Whether the controllers that the worked example lacks run as well: those of Deployments,
+        ReplicaSets, disruption budgets and endpoint slices, and the garbage collector."""
+        return self.setting("workloads", "no") == "yes"
+
+    @property
     def version(self) -> tuple[int, int]:
         """The release as numbers, to compare with."""
         major, minor = self.release.split(".")[:2]
