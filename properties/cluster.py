@@ -18,7 +18,7 @@ from model.kernel.system import System
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import DOWN, UP, World
 from properties.reading import KV, Index, is_live, is_ready, live_nodes, objects, title
-from reference_impl.controllers.replication import status_of
+from reference_impl.lib.replicas import status_of
 
 KUBELETS = Part("kubelet/*", "pods")
 RUNTIME_STEPS_MAX = 20_000
@@ -214,7 +214,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "replication-status-never-settles",
         "a controller writes a status that differs from the one it has just written",
         the_cluster_comes_to_rest.name,
-        (("reference_impl.controllers.replication:status_of", _status_that_never_settles),)),
+        (("reference_impl.lib.replicas:status_of", _status_that_never_settles),)),
     Mutant(
         "kubelet-contradicts-without-end",
         "found by exploration: a kubelet that was told to be not ready repeated its report of the "

@@ -22,10 +22,11 @@ from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
 from properties.reading import KV, Index, is_live, objects, stored, title
-from reference_impl.controllers.replication import PODS, RCS, Replication, State
+from reference_impl.controllers.replication import RCS
 from reference_impl.lib import work_queue
 from reference_impl.lib.expectations import Expectations
 from reference_impl.lib.informer import Informer
+from reference_impl.lib.replicas import PODS, Replicas, State
 from reference_impl.lib.work_queue import WorkQueue
 
 NAME = "controllers/replication"
@@ -59,7 +60,7 @@ def no_pod_is_asked_for_while_enough_are_known(before: World, action: Action,
     if new is None or new.at != "create" or (old is not None and old.at == "create"):
         return None
     cache: Informer = after[NAME].caches[PODS]
-    rc = new.rc
+    rc = new.owner
     # While it lists anew nobody can tell how old the cache is; before its first list it knows all
     # that is stored, since it must not act.
     version = int(cache.resource_version or 0) if cache.synced else None
@@ -93,7 +94,7 @@ def only_an_owner_that_stays_adopts(before: World, action: Action, after: World)
     reply = slot.inbox[("apiserver", "work")][0]
     if reply.code < 400 and reply.body.metadata.deletion_timestamp is None:
         return None
-    return f"{title(old.rc)} is being deleted and adopts {title(new.left[0])}"
+    return f"{title(old.owner)} is being deleted and adopts {title(new.left[0])}"
 
 
 @leads_to(within_ms=CONVERGES_MS, reads=(KV,), why="this is what the user asked for")
@@ -209,7 +210,7 @@ def asked(local: State) -> FrozenMap[str, int]:
     work = local.work
     if work is None or work.at != "create":
         return EMPTY
-    return FrozenMap([(work.rc.metadata.uid, work.missing)])
+    return FrozenMap([(work.owner.metadata.uid, work.missing)])
 
 
 def state(world: World) -> dict[str, Any]:
@@ -288,7 +289,7 @@ def counted_uids(old: State, new: State) -> set[str]:
 def answer_labels(old: State, body: Any) -> list[Label]:
     """The labels of an answer to the worker."""
     work = old.work
-    uid = work.rc.metadata.uid
+    uid = work.owner.metadata.uid
     if work.at == "create":
         if body == CUT:
             return [Label("lose", (uid, ""))]
@@ -315,10 +316,11 @@ def decision_labels(old: State, new: State, now_ms: int) -> list[Label]:
     if work is None or work.at not in ("create", "delete") or (
             was is not None and was.at == work.at):
         return []
-    uid = work.rc.metadata.uid
+    uid = work.owner.metadata.uid
     awaited, doomed = expected(old)
     outstanding = awaited.get(uid, 0) or any(view_of(old).owner.get(pod) == uid for pod in doomed)
-    found = [Label("expire", (uid,))] if outstanding and has_expired(old, work.rc, now_ms) else []
+    expires = outstanding and has_expired(old, work.owner, now_ms)
+    found = [Label("expire", (uid,))] if expires else []
     if work.at == "create":
         return [*found, Label("plan", (uid, work.missing))]
     return [*found, *(Label("doom", (uid, pod.metadata.uid)) for pod in work.left)]
@@ -338,7 +340,7 @@ PROPERTIES: tuple[Property, ...] = (
 # ---- seeded bugs -------------------------------------------------------------------------------
 
 
-def synced_without_pods(self: Replication, caches: FrozenMap[str, Informer]) -> bool:
+def synced_without_pods(self: Replicas, caches: FrozenMap[str, Informer]) -> bool:
     return caches[RCS].synced if RCS in caches else all(each.synced for each in caches.values())
 
 
@@ -362,11 +364,10 @@ def never_waits(book: Expectations, key: str, now_ms: int) -> int:
     return 0
 
 
-def adopts_by_the_cache(self: Replication, cached: Any, live: Any) -> bool:
+def adopts_by_the_cache(self: Replicas, cached: Any, live: Any) -> bool:
     return cached.metadata.deletion_timestamp is None
 
 
-HOME = "reference_impl.controllers.replication"
 LIB = "reference_impl.lib"
 MUTANTS = (
     Mutant("rc-syncs-before-pod-store-synced", "rc-syncs-before-pod-store-synced",
@@ -387,6 +388,6 @@ MUTANTS = (
            scenario="refused-for-a-while"),
     Mutant("controller-adopts-during-orphan-delete", "controller-adopts-during-orphan-delete",
            "only_an_owner_that_stays_adopts",
-           ((f"{HOME}:Replication.may_adopt", adopts_by_the_cache),), scenario="orphans",
+           ((f"{LIB}.replicas:Replicas.may_adopt", adopts_by_the_cache),), scenario="orphans",
            faults="cut"),
 )

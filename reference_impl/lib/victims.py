@@ -1,13 +1,14 @@
 """Which pods a controller gives up first when it has too many.
 
 Source: Kubernetes 1.32, `ActivePodsWithRanks`: not assigned to a node, Pending, Unknown, not ready,
-lower deletion cost, ready for less time (compared by the binary logarithm of the age, and by uid
-within the same power), more restarts, younger (compared the same way). The rank by siblings on
-the same node applies only to ReplicaSets of a Deployment and is left to their controller.
+lower deletion cost, more related pods on the same node, ready for less time (compared by the binary
+logarithm of the age, and by uid within the same power), more restarts, younger (compared the same
+way). Related pods are counted only for ReplicaSets of a Deployment; their controller does that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cmp_to_key
 
 from model.api.conditions import find
@@ -18,20 +19,25 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, None: 0, "Unknown": 1, "Running": 2}
 
 
-def to_delete(pods: tuple[Pod, ...], count: int, now_ms: int) -> tuple[Pod, ...]:
-    """The `count` pods to delete, first victim first."""
+NO_SIBLINGS: Mapping[str, int] = {}
+
+
+def to_delete(pods: tuple[Pod, ...], count: int, now_ms: int,
+              siblings: Mapping[str, int] = NO_SIBLINGS) -> tuple[Pod, ...]:
+    """The `count` pods to delete, first victim first. `siblings`: related pods by node."""
     if count >= len(pods):
         return pods
 
     def order(one: Pod, two: Pod) -> int:
-        return compare(one, two, now_ms)
+        return compare(one, two, now_ms, siblings)
 
     return tuple(sorted(pods, key=cmp_to_key(order))[:count])
 
 
-def compare(one: Pod, two: Pod, now_ms: int) -> int:
+def compare(one: Pod, two: Pod, now_ms: int,
+            siblings: Mapping[str, int] = NO_SIBLINGS) -> int:
     """Negative when `one` goes before `two`."""
-    first, second = _rank(one), _rank(two)
+    first, second = _rank(one, siblings), _rank(two, siblings)
     if first != second:
         return -1 if first < second else 1
     if first[2]:
@@ -44,10 +50,11 @@ def compare(one: Pod, two: Pod, now_ms: int) -> int:
     return _by_age(_created(one), _created(two), one, two, now_ms)
 
 
-def _rank(pod: Pod) -> tuple[int, int, int, int]:
+def _rank(pod: Pod, siblings: Mapping[str, int]) -> tuple[int, int, int, int, int]:
     phase = None if pod.status is None else pod.status.phase
-    assigned = pod.spec is not None and bool(pod.spec.node_name)
-    return int(assigned), _PHASES.get(phase, 2), int(_is_ready(pod)), deletion_cost(pod)
+    node = (None if pod.spec is None else pod.spec.node_name) or ""
+    return (int(bool(node)), _PHASES.get(phase, 2), int(_is_ready(pod)), deletion_cost(pod),
+            -siblings.get(node, 0))
 
 
 def deletion_cost(pod: Pod) -> int:

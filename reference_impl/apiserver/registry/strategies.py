@@ -47,7 +47,8 @@ GENERATED_KINDS = frozenset((
     "CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
     "FlowSchema", "PriorityLevelConfiguration", "IngressClass"))
 """Kinds whose `generation` the server counts: it rises with each change of the spec."""
-STATUS_KEEPS_METADATA = frozenset(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"))
+STATUS_KEEPS_LABELS = frozenset(("Deployment",))
+"""Kinds whose labels a write of the status leaves alone; their annotations it may change."""
 
 _EMPTY_STATUS: dict[str, Any] = {
     "Service": ServiceStatus(LoadBalancerStatus()), "ReplicationController": ReplicaStatus(0),
@@ -255,13 +256,12 @@ def _namespace_update(namespace: Any, old: Any) -> Any:
 
 def prepare_status_update(new: Any, old: Any) -> Any:
     """The stored object with the status of `new`, and its metadata where the kind allows it."""
-    metadata = old.metadata
-    if old.kind not in STATUS_KEEPS_METADATA:
-        wished = kept_metadata(new.metadata, metadata)
-        metadata = put(wished, "owner_references", metadata.owner_references)
+    metadata = put(kept_metadata(new.metadata, old.metadata), "owner_references",
+                   old.metadata.owner_references)
+    if old.kind in STATUS_KEEPS_LABELS:
+        metadata = put(metadata, "labels", old.metadata.labels)
     if type(old) is Generic:
         status = rest_fields(new).get("status", ...)
         return with_metadata(with_rest(old, status=status), metadata)
     result = put(old, "status", new.status)
-    return result if metadata is old.metadata or metadata == old.metadata \
-        else with_metadata(result, metadata)
+    return result if metadata == old.metadata else with_metadata(result, metadata)
