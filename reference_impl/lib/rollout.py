@@ -1,8 +1,8 @@
 """The arithmetic of Deployments: sizes, shares, revisions, template hashes, conditions.
 
 Pure functions of objects. Source: Kubernetes 1.32, pkg/controller/deployment/util, and
-"Deployments" in the documentation. Sizes are `spec.replicas`, what a ReplicaSet is asked to have; availability is
-`status.availableReplicas`, what it was last seen to have.
+"Deployments" in the documentation. Sizes are `spec.replicas`, what a ReplicaSet is asked to have;
+availability is `status.availableReplicas`, what it was last seen to have.
 
 The hash of a template is FNV-1a over its canonical JSON; Kubernetes hashes a dump of its Go value,
 so the suffixes differ while their alphabet and their purpose are the same.
