@@ -3,7 +3,8 @@
 Each cut is a necessary condition. A pod no node takes; more needed than a set of nodes has, by a
 set of pods that may run nowhere else (Hall's condition, for the sets that the rules name); more
 big pods than nodes have room for, each counted on its own; more pods that exclude each other than
-there are domains. When no cut speaks, nothing is said: a solver has to look.
+there are domains; company that is nowhere near; more pods than a spread allows while one domain
+stays poor. When no cut speaks, nothing is said: a solver has to look.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import NamedTuple
 
 from properties.scheduler import rules
 from properties.scheduler.facts import NodeFacts
-from properties.scheduler.problem import NODE, Kind, Problem, amount_text
+from properties.scheduler.problem import NODE, Kind, Problem, amount_text, topology_keys
+from properties.scheduler.solver import Family, domains_of, families, most_on
 
 
 class Reason(NamedTuple):
@@ -27,7 +29,7 @@ class Reason(NamedTuple):
 
 def find(problem: Problem) -> Reason | None:
     """The first cut that shows that the pods do not fit together."""
-    for cut in (nowhere, aggregate, big_pods, pigeonholes):
+    for cut in (nowhere, aggregate, big_pods, pigeonholes, lonely, uneven):
         reason = cut(problem)
         if reason is not None:
             return reason
@@ -72,7 +74,8 @@ def _why_not(kind: Kind, node: NodeFacts) -> str:
         return "cordoned" if taint == rules.NOT_SCHEDULABLE else f"tainted {taint[0]}={taint[1]}"
     if rules.node_choice(kind.facts, node) is not None:
         return "not selected (node selector or affinity)"
-    return "too small"
+    missing = [key for key in topology_keys(kind.facts) if key not in node.labels]
+    return f"without {missing[0]}" if missing else "too small"
 
 
 def node_sets(problem: Problem) -> list[tuple[tuple[int, ...], str]]:
@@ -166,3 +169,58 @@ def pigeonholes(problem: Problem) -> Reason | None:
                         f"there are {len(places)} {what} for them")
                 return Reason(text, tuple(clique), tuple(sorted(nodes)), "exclusion")
     return None
+
+
+def lonely(problem: Problem) -> Reason | None:
+    """Pods that want company which is not there, or never in a domain that they may use."""
+    for company in problem.companies:
+        if company.own:
+            continue
+        who = count_of([problem.kinds[company.kind]])
+        verb = "wants" if len(problem.kinds[company.kind].pods) == 1 else "want"
+        mine = problem.kinds[company.kind].allowed
+        for key in company.keys:
+            where = f"{who} {verb} to be in the {key} of"
+            if not company.wanted:
+                return Reason(f"{where} pods that are not there", (company.kind,), mine, "affinity")
+            theirs = {problem.domains[key][node] for at in company.wanted
+                      for node in problem.kinds[at].allowed}
+            if not theirs.intersection(problem.domains[key][node] for node in mine):
+                others = count_of(problem.kinds[at] for at in company.wanted)
+                pronoun = "it" if verb == "wants" else "they"
+                text = f"{where} {others}, whose nodes are in none that {pronoun} may use"
+                return Reason(text, (company.kind, *company.wanted), mine, "affinity")
+    return None
+
+
+def uneven(problem: Problem) -> Reason | None:
+    """More pods than a spread constraint allows beside the domain that takes fewest."""
+    for family in families(problem):
+        if set(family.counted) != set(family.kinds):
+            continue
+        takes = _takes(problem, family)
+        least = min(takes.values(), default=0)
+        if len(takes) < family.min_domains:
+            least = 0
+        most = sum(min(number, least + family.max_skew) for number in takes.values())
+        pods = sum(len(problem.kinds[at].pods) for at in family.kinds)
+        if pods > most:
+            key = next(each.key for each in problem.spreadings if each.kind in family.kinds
+                       and each.places == family.places and each.max_skew == family.max_skew)
+            poor = min(takes, key=lambda place: (takes[place], place))
+            why = f"{poor} has room for {takes[poor]} of them" \
+                if len(takes) >= family.min_domains else f"{family.min_domains} are asked for"
+            text = (f"{count_of(problem.kinds[at] for at in family.kinds)} are spread over {key} "
+                    f"with maxSkew {family.max_skew}: {why}, so the {len(takes)} domains take "
+                    f"{most}")
+            nodes = tuple(at for at, place in enumerate(family.places) if place is not None)
+            return Reason(text, family.kinds, nodes, "spread")
+    return None
+
+
+def _takes(problem: Problem, family: Family) -> dict[str, int]:
+    """For each domain of a spread constraint, no fewer pods than it can take."""
+    allowed = {kind: frozenset(problem.kinds[kind].allowed) for kind in family.kinds}
+    return {place: sum(most_on(problem, kind, node) for kind in family.kinds for node in nodes
+                       if node in allowed[kind])
+            for place, nodes in domains_of(family.places).items()}

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from properties.scheduler import rules
-from properties.scheduler.problem import Answer, Problem, placement_of
+from properties.scheduler.problem import Answer, Company, Problem, Spreading
 
 
 class Filler:
-    """Nodes being filled: room left, and how many pods of each kind each domain holds."""
+    """Nodes being filled: room left, and how many pods of each kind each domain holds.
+
+    What affinity and spread count is kept by domain, one table for all rules that count alike.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -33,6 +35,50 @@ class Filler:
         self._parts = [tuple((column, ask, 1 / sizes[column] if sizes[column] else 0.0)
                              for column, ask in enumerate(kind.asks) if ask)
                        for kind in problem.kinds]
+        self._tables: dict[Any, dict[str | None, int]] = {}
+        self._heard: list[list[tuple[dict[str | None, int], tuple[str | None, ...]]]] = [
+            [] for _ in problem.kinds]
+        self._skews: list[list[tuple[Spreading, dict[str | None, int]]]] = [
+            [] for _ in problem.kinds]
+        self._wants: list[list[tuple[Company, list[dict[str | None, int]]]]] = [
+            [] for _ in problem.kinds]
+        for spreading in problem.spreadings:
+            table = self._table(spreading.places, spreading.counted)
+            self._skews[spreading.kind].append((spreading, table))
+        for company in problem.companies:
+            tables = [self._table(problem.domains[key], company.wanted) for key in company.keys]
+            self._wants[company.kind].append((company, tables))
+
+    def _table(self, places: tuple[str | None, ...],
+               kinds: tuple[int, ...]) -> dict[str | None, int]:
+        """How many pods of some kinds are in each domain, kept up to date by `put`."""
+        table = self._tables.get((places, kinds))
+        if table is None:
+            table = {place: 0 for place in places if place is not None}
+            self._tables[places, kinds] = table
+            for kind in kinds:
+                self._heard[kind].append((table, places))
+        return table
+
+    def fair(self, kind: int, nodes: Iterable[int]) -> list[int]:
+        """The nodes to which affinity and spread let one more pod of a kind come now."""
+        found = list(nodes)
+        for spreading, table in self._skews[kind]:
+            few = len(table) < spreading.min_domains
+            most = spreading.max_skew - spreading.own + (0 if few else min(table.values(),
+                                                                           default=0))
+            found = [node for node in found if table.get(spreading.places[node], 0) <= most]
+        for company, tables in self._wants[kind]:
+            if company.own and not any(any(table.values()) for table in tables):
+                continue
+            for key, table in zip(company.keys, tables, strict=True):
+                places = self.problem.domains[key]
+                found = [node for node in found if table.get(places[node], 0)]
+        return found
+
+    def has_rules(self, kind: int) -> bool:
+        """Whether affinity or spread limit a kind."""
+        return bool(self._skews[kind] or self._wants[kind])
 
     def fits(self, kind: int, node: int) -> bool:
         """Whether a pod of a kind may come to a node now; affinity and spread not counted."""
@@ -64,6 +110,10 @@ class Filler:
                 if held is None:
                     held = self.held[key, place] = [0] * len(self.problem.kinds)
                 held[kind] += sign
+        for table, places in self._heard[kind]:
+            place = places[node]
+            if place is not None:
+                table[place] += sign
         if sign > 0:
             self.answer[pod] = self.problem.nodes[node].name
         else:
@@ -93,14 +143,26 @@ def order_of(problem: Problem) -> list[int]:
                for column in range(len(problem.resources))]
 
     barred = Counter(at for each in problem.exclusions for at in (each.left, each.right))
+    follows = following(problem)
 
-    def hardness(at: int) -> tuple[int, int, float]:
+    def hardness(at: int) -> tuple[int, int, int, float]:
         kind = problem.kinds[at]
         size = max((ask / most for ask, most in zip(kind.asks, biggest, strict=True)),
                    default=0.0)
-        return len(kind.allowed), -barred[at], -size
+        return follows[at], len(kind.allowed), -barred[at], -size
 
     return sorted(range(len(problem.kinds)), key=hardness)
+
+
+def following(problem: Problem) -> list[int]:
+    """By kind, after how many others it comes because it wants them in its domain."""
+    depth = [0] * len(problem.kinds)
+    for _ in range(min(len(problem.companies), 4)):
+        for company in problem.companies:
+            before = [depth[at] for at in company.wanted if at != company.kind]
+            if before and not company.own:
+                depth[company.kind] = min(1 + max(before), 4)
+    return depth
 
 
 def solve(problem: Problem, orders: Sequence[str] = ("hard", "big")) -> Answer | None:
@@ -119,33 +181,18 @@ def _by_size(problem: Problem) -> list[int]:
               for column in range(len(problem.resources))]
     shares = [max((ask / total for ask, total in zip(kind.asks, totals, strict=True)), default=0.0)
               for kind in problem.kinds]
-    return sorted(range(len(shares)), key=lambda at: -shares[at])
+    follows = following(problem)
+    return sorted(range(len(shares)), key=lambda at: (follows[at], -shares[at]))
 
 
 def _fill(problem: Problem, order: list[int]) -> Answer | None:
     filler = Filler(problem)
     for kind in order:
         found = problem.kinds[kind]
-        structured = not problem.exact and rules.depends_on_others(found.facts)
+        ruled = filler.has_rules(kind)
         for pod in found.pods:
-            node = (_by_rules(filler, kind, pod) if structured
-                    else filler.best(kind, found.allowed))
+            node = filler.best(kind, filler.fair(kind, found.allowed) if ruled else found.allowed)
             if node < 0:
                 return None
             filler.put(kind, pod, node)
     return filler.answer
-
-
-def _by_rules(filler: Filler, kind: int, pod: str) -> int:
-    """The node for a pod with affinity or spread, by the rules themselves."""
-    problem = filler.problem
-    candidates = [node for node in problem.kinds[kind].allowed if filler.fits(kind, node)]
-    placement = placement_of(problem, filler.answer)
-    facts = problem.kinds[kind].facts._replace(key=pod)
-    fair = []
-    for node in candidates:
-        place = problem.nodes[node]
-        if (rules.affinity(facts, place, placement) is None
-                and rules.spread(facts, place, placement) is None):
-            fair.append(node)
-    return filler.best(kind, fair)

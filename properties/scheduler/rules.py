@@ -238,29 +238,29 @@ def spread(pod: PodFacts, node: NodeFacts, placement: Placement,
         key = constraint.topology_key or ""
         if key not in node.labels:
             return f"{node.name} has no {key}, by which {pod.key} is spread"
-        counts = {there.labels[key]: 0 for there in placement.nodes.values()
-                  if all(each in there.labels for each in keys)
-                  and _is_domain(constraint, pod, there)}
+        held = {there.labels[key]: 0 for there in placement.nodes.values()
+                if all(each in there.labels for each in keys)
+                and is_domain(constraint, pod, there)}
         for other_key, name in placement.where.items():
             there = placement.nodes.get(name)
             other = placement.pods[other_key]
             if (there is not None and other_key != pod.key and other_key not in terminating
-                    and other.namespace == pod.namespace and there.labels.get(key) in counts
+                    and other.namespace == pod.namespace and there.labels.get(key) in held
                     and all(each in there.labels for each in keys)
-                    and _is_domain(constraint, pod, there)
-                    and _counts(constraint, pod, other)):
-                counts[there.labels[key]] += 1
-        few = len(counts) < (constraint.min_domains or 1)
-        fewest = 0 if few else min(counts.values(), default=0)
-        own = int(_counts(constraint, pod, pod, itself=True))
-        most = counts.get(node.labels[key], 0) + own
+                    and is_domain(constraint, pod, there)
+                    and counts(constraint, pod, other)):
+                held[there.labels[key]] += 1
+        few = len(held) < (constraint.min_domains or 1)
+        fewest = 0 if few else min(held.values(), default=0)
+        own = int(counts(constraint, pod, pod, itself=True))
+        most = held.get(node.labels[key], 0) + own
         if most - fewest > (constraint.max_skew or 1):
             return (f"{pod.key} on {node.name} makes a skew of {most - fewest} over {key}, "
                     f"{constraint.max_skew or 1} is allowed")
     return None
 
 
-def _is_domain(constraint: Any, pod: PodFacts, node: NodeFacts) -> bool:
+def is_domain(constraint: Any, pod: PodFacts, node: NodeFacts) -> bool:
     """The node inclusion policies."""
     if constraint.node_affinity_policy != "Ignore" and node_choice(pod, node) is not None:
         return False
@@ -272,7 +272,8 @@ def _tolerated(pod: PodFacts, node: NodeFacts) -> bool:
                for taint in node.taints if taint[2] in ("NoSchedule", "NoExecute"))
 
 
-def _counts(constraint: Any, pod: PodFacts, other: PodFacts, itself: bool = False) -> bool:
+def counts(constraint: Any, pod: PodFacts, other: PodFacts, itself: bool = False) -> bool:
+    """Whether a spread constraint of `pod` counts `other`; `itself`: the pod that comes."""
     selector = constraint.label_selector
     empty = selector is not None and not (selector.match_labels or selector.match_expressions)
     if empty and not itself and not constraint.match_label_keys:
@@ -307,11 +308,10 @@ def against(pod: PodFacts, name: str, placement: Placement,
 
 
 def check(placement: Placement) -> list[str]:
-    """What is wrong with a placement, taken as reached in any order.
+    """What is wrong with a placement, whatever the order in which its pods came.
 
-    Spread constraints and the affinity of the first pod depend on the order, so that here only
-    what holds at the end is asked: for spread the skew of the whole. Pods of one template are
-    judged once for each node.
+    Affinity towards pods and spread speak of the moment of binding: `binding_order` judges them.
+    Pods of one template are judged once for each node.
     """
     found = []
     beside: dict[str, list[PodFacts]] = {}
@@ -326,8 +326,7 @@ def check(placement: Placement) -> list[str]:
         template = templates.setdefault(pod.spec, len(templates))
         if (template, name) not in judged:
             judged[template, name] = taints(pod, node) or node_choice(pod, node)
-        wrong = (judged[template, name]
-                 or affinity(pod, node, placement) or spread(pod, node, placement))
+        wrong = judged[template, name]
         if wrong is not None:
             found.append(wrong)
     for name, pods in beside.items():

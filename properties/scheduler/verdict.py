@@ -7,14 +7,21 @@ documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from time import monotonic
 from typing import NamedTuple
 
 from properties.scheduler import cuts, greedy, rules, solver
 from properties.scheduler.greedy import Filler
-from properties.scheduler.problem import Answer, Problem, placement_of, recheck, without
+from properties.scheduler.problem import (
+    Answer,
+    Problem,
+    placement_of,
+    recheck,
+    restricted,
+    without,
+)
 
 SOLVER_SECONDS = 10.0
 
@@ -58,18 +65,13 @@ def _told(problem: Problem, found: solver.Found) -> Verdict:
     kinds = found.core or tuple(range(len(problem.kinds)))
     text = (f"{cuts.count_of(problem.kinds[at] for at in kinds)} cannot be packed on the "
             f"{len(problem.nodes)} nodes: no sum is exceeded, but the pieces do not fit")
+    rules_told = [name for name, found in (("spread", problem.spreadings),
+                                           ("affinity", problem.companies),
+                                           ("anti-affinity or host ports", problem.exclusions))
+                  if found]
+    if rules_told:
+        text += f" with {' and '.join(rules_told)} kept"
     return Verdict(False, text, kinds=kinds, engine=found.engine)
-
-
-def restricted(problem: Problem, kinds: Iterable[int]) -> Problem:
-    """The problem with only some of the kinds of pods."""
-    keep = sorted(set(kinds))
-    new = {old: at for at, old in enumerate(keep)}
-    return problem._replace(
-        kinds=tuple(problem.kinds[at] for at in keep),
-        exclusions=tuple(each._replace(left=new[each.left], right=new[each.right])
-                         for each in problem.exclusions
-                         if each.left in new and each.right in new))
 
 
 def minimised(problem: Problem, verdict: Verdict, seconds: float = 2.0) -> Verdict:
@@ -146,35 +148,38 @@ def _units(problem: Problem, by: str) -> dict[str, list[int]]:
 
 def _repaired(problem: Problem, answer: Answer, lost: frozenset[int]) -> bool:
     """Whether the pods of the lost nodes find room on the others as they are; rechecked."""
-    if not problem.exact:
-        return False
-    gone = {problem.nodes[at].name for at in lost}
-    index = {node.name: at for at, node in enumerate(problem.nodes)}
-    filler = Filler(problem)
+    left = without(problem, lost)
+    index = {node.name: at for at, node in enumerate(left.nodes)}
+    filler = Filler(left)
     moving: list[tuple[int, str]] = []
-    for at, kind in enumerate(problem.kinds):
+    for at, kind in enumerate(left.kinds):
         for pod in kind.pods:
-            if answer[pod] in gone:
+            node = index.get(answer[pod], -1)
+            if node < 0:
                 moving.append((at, pod))
             else:
-                filler.put(at, pod, index[answer[pod]])
-    moving.sort(key=lambda each: -max(problem.kinds[each[0]].asks, default=0))
+                filler.put(at, pod, node)
+    moving.sort(key=lambda each: -max(left.kinds[each[0]].asks, default=0))
     for at, pod in moving:
-        node = filler.best(at, (each for each in problem.kinds[at].allowed if each not in lost))
+        allowed = left.kinds[at].allowed
+        node = filler.best(at, filler.fair(at, allowed) if filler.has_rules(at) else allowed)
         if node < 0:
             return False
         filler.put(at, pod, node)
-    return not _wrong_after_move(problem, filler.answer, [pod for _, pod in moving], gone)
+    return not _wrong_after_move(left, filler.answer, [pod for _, pod in moving])
 
 
-def _wrong_after_move(problem: Problem, answer: Answer, moved: Sequence[str],
-                      gone: set[str]) -> bool:
-    """Whether moving some pods of a checked placement broke a rule: each that moved is judged."""
-    if any(answer[pod] in gone for pod in moved):
-        return True
+def _wrong_after_move(problem: Problem, answer: Answer, moved: Sequence[str]) -> bool:
+    """Whether moving some pods of a checked placement broke a rule: each that moved is judged when
+    it comes, by the pods that are there then."""
     placement = placement_of(problem, answer)
-    return any(rules.against(placement.pods[pod], answer[pod], placement) is not None
-               for pod in moved)
+    where = {pod: name for pod, name in answer.items() if pod not in frozenset(moved)}
+    for pod in moved:
+        if rules.against(placement.pods[pod], answer[pod],
+                         placement._replace(where=where)) is not None:
+            return True
+        where[pod] = answer[pod]
+    return False
 
 
 def nodes_needed(problem: Problem, seconds: float = 5.0) -> tuple[int, bool]:
