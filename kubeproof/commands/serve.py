@@ -29,6 +29,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", default="worked-example", metavar="FILE")
     parser.add_argument("--token-auth-file", type=Path, metavar="CSV",
                         help='lines of token,user,uid,"group,group"')
+    parser.add_argument("--cert-dir", type=Path, metavar="DIR",
+                        help="serve HTTPS with apiserver.crt and apiserver.key of this folder; "
+                             "made there, self-signed, when missing (kubectl sends tokens over "
+                             "HTTPS only)")
     parser.add_argument("--disable-admission-plugins", default="", metavar="NAME,…")
     parser.add_argument("--enable-admission-plugins", default="", metavar="NAME,…")
     parser.add_argument("--release", default="1.32")
@@ -46,10 +50,31 @@ def run(options: argparse.Namespace) -> int:
     anonymous = "no-anonymous" not in parts
     engine = Engine(_system(options, parts, tokens.users, anonymous), wall=time.monotonic)
     app = App(engine, tokens, anonymous)
-    print(f"serving {', '.join(parts)} on http://{options.host}:{options.port}", flush=True)
+    certificate, key = _certificate(options.cert_dir, options.host)
+    scheme = "https" if certificate else "http"
+    print(f"serving {', '.join(parts)} on {scheme}://{options.host}:{options.port}", flush=True)
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning",
-                access_log=False, timeout_graceful_shutdown=1)
+                access_log=False, timeout_graceful_shutdown=1,
+                ssl_certfile=certificate, ssl_keyfile=key)
     return 0
+
+
+def _certificate(folder: Path | None, host: str) -> tuple[Path | None, Path | None]:
+    """The certificate and key to serve with, or none. InputError when one of them is missing or
+    the folder cannot be used."""
+    from kubeproof.http.certificate import self_signed
+    if folder is None:
+        return None, None
+    pair = folder / "apiserver.crt", folder / "apiserver.key"
+    there = [path.exists() for path in pair]
+    if any(there) and not all(there):
+        raise InputError("a certificate and its key belong together", where=str(folder),
+                         fix="both apiserver.crt and apiserver.key, or neither: they are made then")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return pair if all(there) else self_signed(folder, host)
+    except OSError as error:
+        raise InputError(f"cannot be used: {error.strerror}", where=str(folder)) from None
 
 
 def _parts(text: str) -> tuple[str, ...]:
