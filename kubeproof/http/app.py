@@ -143,7 +143,7 @@ class App:
             return await self._watch(request, wish)
         reply = await self._ask(request)
         response = self._shown(reply, wish)
-        for warning in warnings:
+        for warning in (*warnings, *reply.warnings):
             quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
             response.headers.append("Warning", f'299 - "{quoted}"')
         return response

@@ -123,10 +123,12 @@ class ObjectList(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """The answer to a request: the HTTP status code and an object, an ObjectList or a Status."""
+    """The answer to a request: the HTTP status code and an object, an ObjectList or a Status.
+    `warnings` are told to clients outside the cluster only."""
 
     code: int
     body: Any
+    warnings: tuple[str, ...] = ()
 
 
 class WatchEvent(NamedTuple):
@@ -292,7 +294,8 @@ def forbidden(resource: str, name: str, why: str, causes: tuple[Cause, ...] = ()
 
 def invalid(kind: str, group: str, name: str, causes: tuple[Cause, ...]) -> Status:
     """422: validation found these faults, in this order."""
-    texts = [f"{cause.field}: {cause.message}" for cause in causes]
+    # The message names each fault once, the causes list it as often as it was found.
+    texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     qualified = f"{kind}.{group}" if group else kind
     return Status("Status", 422, "Invalid", f'{qualified} "{name}" is invalid: {listed}', name,

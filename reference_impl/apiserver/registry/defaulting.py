@@ -23,6 +23,7 @@ from model.api.objects import (
     write,
 )
 from model.api.objects import freeze as frozen
+from reference_impl.apiserver.registry.encoding import tidy
 
 Document = dict[str, Any]
 
@@ -33,6 +34,7 @@ Document = dict[str, Any]
 def pod_spec(spec: PodSpec, in_pod: bool) -> PodSpec:
     """The spec of a pod (or, with `in_pod` false, of a template) with its defaults."""
     document = write(spec)
+    tidy(document)
     default_pod_spec(document, in_pod)
     return read(PodSpec, document)
 
@@ -162,6 +164,7 @@ def default_template(template: Any) -> None:
 def service_spec(spec: ServiceSpec) -> ServiceSpec:
     """The spec of a service with the defaults that need no allocation."""
     document = write(spec)
+    tidy(document)
     default_service_spec(document)
     return read(ServiceSpec, document)
 
@@ -255,11 +258,12 @@ _QUICK = {"Pod": _pod, "Service": _service, "Endpoints": _endpoints, "Secret": _
 def _by_document(kind: str, obj: Any) -> Any:
     if kind in _SPEC_ONLY and obj.spec is not None:
         spec = _spec_by_document(kind, obj.spec)
-        if kind in _TAKES_LABELS and not obj.metadata.labels and spec.template is not None \
-                and spec.template.metadata is not None:
-            obj = with_labels(obj, spec.template.metadata.labels)
+        template = spec.template if kind == "ReplicationController" else None
+        if template is not None and template.metadata is not None and not obj.metadata.labels:
+            obj = with_labels(obj, template.metadata.labels)
         return put(obj, "spec", spec)
     document = thaw(obj)
+    tidy(document)
     _DOCUMENTS[kind](document)
     return frozen(document)
 
@@ -267,6 +271,7 @@ def _by_document(kind: str, obj: Any) -> Any:
 @lru_cache(maxsize=4096)
 def _spec_by_document(kind: str, spec: Any) -> Any:
     document = {"spec": write(spec)}
+    tidy(document)
     _DOCUMENTS[kind](document)
     return read(type(spec), document["spec"])
 
@@ -401,6 +406,72 @@ def _priority_class(document: Document) -> None:
     document.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
+def _job(document: Document) -> None:
+    spec = document.get("spec")
+    if isinstance(spec, dict):
+        default_job_spec(spec)
+
+
+def default_job_spec(spec: Document) -> None:
+    """Fill in the defaults of a job's spec, in place. An index or a template leaves them open."""
+    if spec.get("completions") is None and spec.get("parallelism") is None:
+        spec["completions"] = 1
+    for field, value in (("parallelism", 1), ("backoffLimit", 6), ("manualSelector", False),
+                         ("completionMode", "NonIndexed"), ("suspend", False),
+                         ("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy")
+                          else "TerminatingOrFailed")):
+        if spec.get(field) is None:
+            spec[field] = value
+    for rule in _items((spec.get("podFailurePolicy") or {}).get("rules")):
+        for condition in _items(rule.get("onPodConditions")):
+            condition.setdefault("status", "True")
+    default_template(spec.get("template"))
+
+
+def _cron_job(document: Document) -> None:
+    spec = document.get("spec")
+    if not isinstance(spec, dict):
+        return
+    for field, value in (("concurrencyPolicy", "Allow"), ("suspend", False),
+                         ("successfulJobsHistoryLimit", 3), ("failedJobsHistoryLimit", 1)):
+        if spec.get(field) is None:
+            spec[field] = value
+    template = spec.get("jobTemplate")
+    if isinstance(template, dict):
+        template["metadata"] = {"creationTimestamp": None, **(template.get("metadata") or {})}
+        default_template((template.get("spec") or {}).get("template"))
+
+
+def _autoscaler(document: Document) -> None:
+    spec = document.get("spec")
+    if isinstance(spec, dict):
+        if spec.get("minReplicas") is None:
+            spec["minReplicas"] = 1
+        if not spec.get("metrics"):
+            spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": {
+                "type": "Utilization", "averageUtilization": 80}}}]
+
+
+def _role(document: Document) -> None:
+    document["rules"] = document.get("rules") or None
+
+
+def _quota(document: Document) -> None:
+    spec = document.get("spec") or {}
+    document["spec"] = spec
+    if spec.get("hard") == {}:
+        del spec["hard"]
+
+
+def _node(document: Document) -> None:
+    # The field is kept by the type only so that old objects can be read.
+    (document.get("spec") or {}).pop("configSource", None)
+
+
+def _as_sent(document: Document) -> None:
+    """A kind without defaults, whose zeros go all the same."""
+
+
 _DOCUMENTS = {
     "ReplicationController": _replication_controller, "ReplicaSet": _replicated,
     "Deployment": _deployment, "StatefulSet": _stateful_set, "DaemonSet": _daemon_set,
@@ -408,7 +479,9 @@ _DOCUMENTS = {
     "RoleBinding": _role_binding, "ClusterRoleBinding": _role_binding,
     "NetworkPolicy": _network_policy, "StorageClass": _storage_class,
     "PersistentVolumeClaim": _claim, "PersistentVolume": _volume,
-    "PriorityClass": _priority_class,
+    "PriorityClass": _priority_class, "Job": _job, "CronJob": _cron_job,
+    "HorizontalPodAutoscaler": _autoscaler, "Role": _role, "ClusterRole": _role,
+    "ResourceQuota": _quota, "Node": _node, "ServiceAccount": _as_sent, "RuntimeClass": _as_sent,
+    "PodDisruptionBudget": _as_sent, "Ingress": _as_sent,
 }
-_TAKES_LABELS = ("ReplicationController", "ReplicaSet")
 _SPEC_ONLY = ("ReplicationController", "ReplicaSet", "Deployment", "LimitRange")

@@ -44,6 +44,7 @@ from reference_impl.apiserver.access.admission.attributes import (
     LookUp,
     WaitFor,
 )
+from reference_impl.apiserver.access.authentication import OUTSIDE
 from reference_impl.apiserver.registry import (
     allocators,
     eviction,
@@ -51,6 +52,7 @@ from reference_impl.apiserver.registry import (
     strategies,
     transforms,
     validation,
+    warnings,
 )
 from reference_impl.apiserver.registry.allocators import Limits, RangeAllocation, Work
 from reference_impl.apiserver.registry.defaulting import defaulted
@@ -164,7 +166,7 @@ class Store:
         if type(obj) in (Status, LookUp, WaitFor):
             return obj
         obj = strategies.prepare_create(obj, resource)
-        causes = validation.faults(obj, resource, sent)
+        causes = [*validation.faults(obj, resource, sent), *validation.creation_faults(obj)]
         if causes:
             return invalid(resource.kind, resource.group, obj.metadata.name or "", tuple(causes))
         return obj
@@ -526,10 +528,22 @@ class Store:
     def finish(self, local: State, lane: str, pending: Pending, reply: Reply, io: Io) -> State:
         """Answer, unless the client has gone, and forget the request."""
         if pending.client != NO_CLIENT:
+            if pending.client[0] == OUTSIDE:
+                reply = reply._replace(warnings=_warnings(pending, reply))
             io.reply(*pending.client, reply)
             if reply.code >= 400:
                 local = local._replace(refusal=(*pending.client, reply.code))
         return with_pending(local, lane, None) if lane in local.pending else local
+
+
+def _warnings(pending: Pending, reply: Reply) -> tuple[str, ...]:
+    """What a person should be warned of: whatever validation let through."""
+    obj = pending.candidate
+    if obj is None or obj is REMOVE or pending.request.verb in ("delete", "deletecollection"):
+        return ()
+    if reply.code >= 400 and reply.code != 409:
+        return ()
+    return warnings.of(obj, pending.base)
 
 
 class _Attempt(NamedTuple):

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from model.api.objects import (
+    Condition,
     DeploymentStatus,
     Generic,
     LoadBalancerStatus,
@@ -103,8 +104,7 @@ def prepare_create(obj: Any, resource: Resource) -> Any:
     """The object with the status and the marks that its kind begins with."""
     kind = obj.kind
     if kind == "Pod":
-        qos = quality_of_service(obj.spec) if obj.spec is not None else "BestEffort"
-        return put(obj, "status", PodStatus(phase="Pending", qos_class=qos))
+        return _pod(obj)
     if kind in _EMPTY_STATUS:
         return put(obj, "status", _EMPTY_STATUS[kind])
     if kind == "Namespace":
@@ -116,6 +116,21 @@ def prepare_create(obj: Any, resource: Resource) -> Any:
     if type(obj) is Generic:
         return _generic(obj, resource)
     return obj
+
+
+def _pod(pod: Any) -> Any:
+    spec = pod.spec
+    qos = quality_of_service(spec) if spec is not None else "BestEffort"
+    gated = spec is not None and spec.scheduling_gates
+    return put(pod, "status", PodStatus(
+        phase="Pending", qos_class=qos,
+        conditions=(_gated(pod.metadata.creation_timestamp),) if gated else None))
+
+
+def _gated(since: str | None) -> Condition:
+    return Condition("PodScheduled", "False", "SchedulingGated",
+                     "Scheduling is blocked due to non-empty scheduling gates",
+                     last_transition_time=since, rest=b'{"lastProbeTime":null}')
 
 
 def _namespace(namespace: Namespace) -> Namespace:
@@ -140,10 +155,14 @@ def _node(node: Any) -> Any:
     fields = rest_fields(status)
     if not fields.get("daemonEndpoints"):
         status = with_rest(status, daemonEndpoints={"kubeletEndpoint": {"Port": 0}})
-    spec = node.spec or NodeSpec()
-    if spec.pod_cidr and spec.pod_cidrs != (spec.pod_cidr,):
-        spec = put(spec, "pod_cidrs", (spec.pod_cidr,))
-    return put(put(node, "status", status), "spec", spec)
+    return put(put(node, "status", status), "spec", with_networks(node.spec or NodeSpec()))
+
+
+def with_networks(spec: NodeSpec) -> NodeSpec:
+    """The spec of a node whose list of networks begins with its one network."""
+    if spec.pod_cidr and (spec.pod_cidrs or ("",))[0] != spec.pod_cidr:
+        return put(spec, "pod_cidrs", (spec.pod_cidr,))
+    return spec
 
 
 def _secret(secret: Any) -> Any:
@@ -160,10 +179,45 @@ def _generic(obj: Generic, resource: Resource) -> Generic:
     if finalizer and finalizer not in (obj.metadata.finalizers or ()):
         held = (*(obj.metadata.finalizers or ()), finalizer)
         obj = with_metadata(obj, put(obj.metadata, "finalizers", held))
+    if obj.kind == "Job":
+        obj = _job(obj)
+    elif obj.kind == "DaemonSet":
+        obj = with_template_generation(obj, 1)
     if "status" not in resource.subresources:
         return obj
     status = _GENERIC_STATUS.get(obj.kind)
+    if obj.kind == "PersistentVolume":
+        status = {"phase": "Pending", "lastPhaseTransitionTime": obj.metadata.creation_timestamp}
     return with_rest(obj, status=... if status is None else status)
+
+
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def with_template_generation(obj: Generic, number: int) -> Generic:
+    """A DaemonSet with the annotation that counts the changes of its template."""
+    annotations = {**dict(obj.metadata.annotations or ()), TEMPLATE_GENERATION: str(number)}
+    return with_metadata(obj, put(obj.metadata, "annotations", pairs(annotations)))
+
+
+def _job(job: Generic) -> Generic:
+    """A job selects its pods by its own uid, unless the client chose a selector."""
+    fields = rest_fields(job)
+    spec = fields.get("spec") or {}
+    template = spec.get("template")
+    if spec.get("manualSelector") or not isinstance(template, dict):
+        return job
+    name, uid = job.metadata.name or "", job.metadata.uid or ""
+    marks = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name,
+             "controller-uid": uid, "job-name": name}
+    metadata = template.get("metadata") or {}
+    template["metadata"] = {**metadata, "labels": {**(metadata.get("labels") or {}), **marks}}
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    if not job.metadata.labels:
+        # A job without labels of its own takes those of its pods.
+        job = with_metadata(job, put(job.metadata, "labels",
+                                     pairs(template["metadata"]["labels"])))
+    return with_rest(job, spec=spec)
 
 
 def quality_of_service(spec: PodSpec) -> str:
@@ -219,7 +273,8 @@ def prepare_update(new: Any, old: Any, resource: Resource) -> Any:
             result = with_rest(result, status=rest_fields(old).get("status", ...))
     elif "status" in resource.subresources:
         result = put(result, "status", old.status)
-    if kind in GENERATED_KINDS and wish_of(result) != wish_of(old):
+    if kind in GENERATED_KINDS and (wish_of(result) != wish_of(old) or (kind == "Deployment" and
+                                    result.metadata.annotations != old.metadata.annotations)):
         metadata = result.metadata
         result = with_metadata(result, put(metadata, "generation",
                                            (old.metadata.generation or 0) + 1))
@@ -236,9 +291,7 @@ def wish_of(obj: Any) -> Any:
 
 
 def _node_update(node: Any, old: Any) -> Any:
-    spec = node.spec or NodeSpec()
-    if spec.pod_cidr and spec.pod_cidrs != (spec.pod_cidr,):
-        spec = put(spec, "pod_cidrs", (spec.pod_cidr,))
+    spec = with_networks(node.spec or NodeSpec())
     return put(put(node, "spec", spec), "status", old.status)
 
 

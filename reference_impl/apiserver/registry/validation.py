@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from model.api.objects import rest_fields
 from model.api.requests import field_forbidden, field_invalid, field_required
 from model.api.resources import Resource
 from reference_impl.apiserver.registry.rules import common, others, pods, services
@@ -34,10 +35,7 @@ def name_texts(name: str, resource: str) -> list[str]:
     if resource == "services":
         return texts if common.LABEL_1035.fullmatch(name) else [*texts, common.LABEL_1035_TEXT]
     if resource == "namespaces":
-        if common.LABEL.fullmatch(name):
-            return texts
-        return [*texts, "must not contain dots" if "." in name and common.SUBDOMAIN.fullmatch(name)
-                else common.LABEL_TEXT]
+        return common.dns_label_texts(name)
     return texts if common.SUBDOMAIN.fullmatch(name) else [*texts, common.SUBDOMAIN_TEXT]
 
 
@@ -133,6 +131,18 @@ _KINDS: dict[str, Callable[[Any], Causes]] = {
 }
 
 
+def creation_faults(obj: Any) -> Causes:
+    """What may not be set when an object is created."""
+    causes: Causes = []
+    if obj.kind == "Pod" and obj.spec is not None:
+        if rest_fields(obj.spec).get("ephemeralContainers"):
+            causes.append(field_forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if obj.spec.scheduling_gates and obj.spec.node_name:
+            causes.append(field_forbidden("spec.nodeName", "cannot be set until all "
+                                          "schedulingGates have been cleared"))
+    return causes
+
+
 # -- updates ------------------------------------------------------------------------------------
 
 def immutable_metadata(body: Any, old: Any) -> Causes:
@@ -149,8 +159,10 @@ def updated_faults(new: Any, resource: Resource, same_spec: Any) -> Causes:
     on an update and reports each fault as often; clients see that, so it is kept."""
     metadata = metadata_faults(new, resource)
     causes = faults(new, resource, same_spec)[len(metadata):]
-    times = 5 if resource.group.startswith("rbac.") else 3 if resource.group == "apps" else 4
-    return metadata * times + causes * (2 if resource.group.startswith("rbac.") else 1)
+    rbac = resource.group.startswith("rbac.")
+    three = resource.group == "apps" or resource.name == "resourcequotas"
+    again = rbac or resource.name == "replicationcontrollers"
+    return metadata * (5 if rbac else 3 if three else 4) + causes * (2 if again else 1)
 
 
 def update_faults(new: Any, old: Any) -> Causes:

@@ -49,6 +49,8 @@ VALUE_TEXT = (
 PORT_TEXT = "must be between 1 and 65535, inclusive"
 NEGATIVE_TEXT = "must be greater than or equal to 0"
 IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+POINTER = "0xc000000000"
+"""What stands for the address of a value where Go prints pointers."""
 CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
@@ -100,6 +102,15 @@ def items(value: Any) -> list[Document]:
 def one_of(value: Any, path: str, supported: tuple[str, ...]) -> Causes:
     """A word out of a finite set."""
     return [] if value in supported else [field_unsupported(path, value, supported)]
+
+
+def dns_label_texts(value: str) -> list[str]:
+    """What is wrong with a DNS label; of a longer name it is said that it has dots."""
+    texts = [] if len(value) <= 63 else ["must be no more than 63 characters"]
+    if LABEL.fullmatch(value):
+        return texts
+    dotted = "." in value and SUBDOMAIN.fullmatch(value)
+    return [*texts, "must not contain dots" if dotted else LABEL_TEXT]
 
 
 def label_faults(value: str, path: str) -> Causes:

@@ -198,10 +198,11 @@ def _deployment(document: Document) -> Causes:
     elif kind == "RollingUpdate":
         causes += _rolling(strategy.get("rollingUpdate") or {})
     else:
+        rolling = common.POINTER if strategy.get("rollingUpdate") is not None else "nil"
         causes.append(Cause("FieldValueNotSupported", "Unsupported value: "
                             f'apps.DeploymentStrategy{{Type:"{kind}", RollingUpdate:'
-                            '(*apps.RollingUpdateDeployment)(nil)}: supported values: "Recreate", '
-                            '"RollingUpdate"', "spec.strategy"))
+                            f"(*apps.RollingUpdateDeployment)({rolling})}}: supported values: "
+                            '"Recreate", "RollingUpdate"', "spec.strategy"))
     causes += common.at_least_zero(document.get("minReadySeconds"), "spec.minReadySeconds")
     causes += common.at_least_zero(document.get("revisionHistoryLimit"),
                                    "spec.revisionHistoryLimit")
@@ -268,8 +269,9 @@ def node(obj: Any) -> Causes:
         causes += common.qualified_faults(taint.key or "", f"{where}.key")
         if taint.value and not selectors.valid_label_value(taint.value):
             causes.append(field_invalid(f"{where}.value", taint.value, common.VALUE_TEXT))
-        causes += one_of(taint.effect or "", f"{where}.effect",
-                         ("NoSchedule", "PreferNoSchedule", "NoExecute"))
+        causes += one_of(taint.effect, f"{where}.effect",
+                         ("NoSchedule", "PreferNoSchedule", "NoExecute")) if taint.effect else [
+                             field_required(f"{where}.effect")]
         if (taint.key, taint.effect) in seen:
             causes.append(Cause("FieldValueDuplicate", "Duplicate value: core.Taint{"
                                 f'Key:"{taint.key}", Value:"{taint.value or ""}", '
@@ -287,7 +289,8 @@ def node(obj: Any) -> Causes:
     networks = (spec.pod_cidrs or ()) if spec is not None else ()
     causes += [field_invalid(f"spec.podCIDRs[{at}]", each, common.CIDR_TEXT)
                for at, each in enumerate(networks) if not common.valid_cidr(each)]
-    if len(networks) > 1 and all(common.valid_cidr(each) for each in networks):
+    families = [":" in each for each in networks if common.valid_cidr(each)]
+    if len(families) == len(networks) > len(set(families)):
         causes.append(field_invalid("spec.podCIDRs", common.go_list(networks), "may specify no "
                                     "more than one CIDR for each IP family"))
     return causes
@@ -351,7 +354,50 @@ def quota(obj: Any) -> Causes:
             causes.append(field_invalid(place, canonical(amount), common.NEGATIVE_TEXT))
         if (name in _COUNTED or name.startswith("count/")) and not common.whole(amount):
             causes.append(field_invalid(place, common.go_quantity(amount), "must be an integer"))
-    return causes + _scope_faults(obj.spec)
+    return causes + _scope_faults(obj.spec) + _scope_selector_faults(obj.spec)
+
+
+def _scope_selector_faults(spec: Any) -> Causes:
+    """Scopes that a quota selects by an expression."""
+    chosen = spec.scope_selector.match_expressions if spec.scope_selector is not None else None
+    where = "spec.scopeSelector.matchExpressions"
+    causes: Causes = []
+    shown = _go_scope_selector(chosen or ())
+    for each in chosen or ():
+        scope, operator = each.scope_name or "", each.operator or ""
+        if scope not in _SCOPES:
+            causes.append(field_invalid(f"{where}.scopeName", Shown(scope), "unsupported scope"))
+        causes += [field_invalid(where, shown, "unsupported scope applied to resource")
+                   for name, _ in spec.hard or () if not _in_scope(scope, name)]
+        if scope in ("BestEffort", "NotBestEffort", "Terminating", "NotTerminating",
+                     "CrossNamespacePodAffinity") and operator != "Exists":
+            causes.append(field_invalid(f"{where}.operator", operator, "must be 'Exist' when scope "
+                                        "is any of ResourceQuotaScopeTerminating, "
+                                        "ResourceQuotaScopeNotTerminating, "
+                                        "ResourceQuotaScopeBestEffort, "
+                                        "ResourceQuotaScopeNotBestEffort or "
+                                        "ResourceQuotaScopeCrossNamespacePodAffinity"))
+        if operator in ("In", "NotIn"):
+            if not each.values:
+                causes.append(field_required(f"{where}.values", "must be at least one value when "
+                                             "`operator` is 'In' or 'NotIn' for scope selector"))
+        elif operator in ("Exists", "DoesNotExist"):
+            if each.values:
+                causes.append(field_invalid(f"{where}.values", common.go_list(each.values),
+                                            "must be no value when `operator` is 'Exist' or "
+                                            "'DoesNotExist' for scope selector"))
+        else:
+            causes.append(field_invalid(f"{where}.operator", operator,
+                                        "not a valid selector operator"))
+    return causes
+
+
+def _go_scope_selector(chosen: Any) -> Shown:
+    one = "core.ScopedResourceSelectorRequirement"
+    shown = [f'{one}{{ScopeName:"{each.scope_name or ""}", Operator:"{each.operator or ""}", '
+             f"Values:{common.go_list(each.values) if each.values else '[]string(nil)'}}}"
+             for each in chosen]
+    return Shown(f"core.ScopeSelector{{MatchExpressions:[]{one}{{" + ", ".join(shown) + "}}")
 
 
 def _scope_faults(spec: Any) -> Causes:

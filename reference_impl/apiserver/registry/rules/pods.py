@@ -174,11 +174,43 @@ def _container(container: Document, where: str, volumes: frozenset[str],
         causes += one_of(container.get("imagePullPolicy"), f"{where}.imagePullPolicy",
                          ("Always", "IfNotPresent", "Never"))
     causes += _resources(container.get("resources") or {}, f"{where}.resources")
-    user = (container.get("securityContext") or {}).get("runAsUser")
-    if user is not None and not 0 <= user <= 2147483647:
-        causes.append(field_invalid(f"{where}.securityContext.runAsUser", user,
-                                    "must be between 0 and 2147483647, inclusive"))
+    return causes + _security(container.get("securityContext") or {}, f"{where}.securityContext")
+
+
+def _security(context: Document, where: str) -> Causes:
+    causes: Causes = []
+    for field in ("runAsUser", "runAsGroup"):
+        number = context.get(field)
+        if number is not None and not 0 <= number <= 2147483647:
+            causes.append(field_invalid(f"{where}.{field}", number,
+                                        "must be between 0 and 2147483647, inclusive"))
+    if context.get("allowPrivilegeEscalation") is False:
+        added = (context.get("capabilities") or {}).get("add") or []
+        if context.get("privileged"):
+            causes.append(field_invalid(where, _go_security(context), "cannot set "
+                                        "`allowPrivilegeEscalation` to false and `privileged` to "
+                                        "true"))
+        if "CAP_SYS_ADMIN" in added:
+            causes.append(field_invalid(where, _go_security(context), "cannot set "
+                                        "`allowPrivilegeEscalation` to false and "
+                                        "`capabilities.Add` CAP_SYS_ADMIN"))
     return causes
+
+
+_SECURITY = (("capabilities", "core.Capabilities"), ("privileged", "bool"),
+             ("seLinuxOptions", "core.SELinuxOptions"),
+             ("windowsOptions", "core.WindowsSecurityContextOptions"), ("runAsUser", "int64"),
+             ("runAsGroup", "int64"), ("runAsNonRoot", "bool"), ("readOnlyRootFilesystem", "bool"),
+             ("allowPrivilegeEscalation", "bool"), ("procMount", "core.ProcMountType"),
+             ("seccompProfile", "core.SeccompProfile"), ("appArmorProfile", "core.AppArmorProfile"))
+"""Fields of a container's security context in the order of Go's structure, with their types."""
+
+
+def _go_security(context: Document) -> Shown:
+    shown = [f"{name[0].upper()}{name[1:]}:(*{kind})("
+             f"{common.POINTER if context.get(name) is not None else 'nil'})"
+             for name, kind in _SECURITY]
+    return Shown("core.SecurityContext{" + ", ".join(shown).replace("SeLinux", "SELinux") + "}")
 
 
 def _mount(mount: Document, where: str, volumes: frozenset[str]) -> Causes:
