@@ -3,9 +3,6 @@
 Pure functions of objects. Source: Kubernetes 1.32, pkg/controller/deployment/util, and
 "Deployments" in the documentation. Sizes are `spec.replicas`, what a ReplicaSet is asked to have;
 availability is `status.availableReplicas`, what it was last seen to have.
-
-The hash of a template is FNV-1a over its canonical JSON; Kubernetes hashes a dump of its Go value,
-so the suffixes differ while their alphabet and their purpose are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ from model.api.objects import (
     ReplicaSet,
     ReplicaSetSpec,
     ReplicaStatus,
-    canonical_json,
     milliseconds,
     owner_for,
     pairs,
@@ -34,6 +30,7 @@ from model.api.objects import (
     write,
 )
 from model.api.records import IntOrString
+from reference_impl.lib.template_hash import template_hash
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -44,7 +41,6 @@ NOT_COPIED = frozenset(("kubectl.kubernetes.io/last-applied-configuration", REVI
                         DESIRED, MOST, "deprecated.deployment.rollback.to"))
 NO_LIMIT = 2**31 - 1
 """This deadline, or this history limit, means none at all."""
-ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 PROGRESSING, AVAILABLE, FAILURE = "Progressing", "Available", "ReplicaFailure"
 TIMED_OUT = "ProgressDeadlineExceeded"
 COMPLETE = "NewReplicaSetAvailable"
@@ -191,21 +187,11 @@ def others(sets: Sets, new: ReplicaSet | None) -> Sets:
                  if new is None or each.metadata.uid != new.metadata.uid)
 
 
-def template_hash(template: PodTemplateSpec | None, collisions: int | None) -> str:
-    """The name that a template goes by, in letters and digits that spell no words."""
-    text = canonical_json(write(plain_template(template)))
-    if collisions is not None:
-        text += collisions.to_bytes(4, "little")
-    value = 2166136261
-    for byte in text:
-        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-    return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(value))
-
-
 def new_set(deployment: Deployment, old: Sets) -> ReplicaSet:
     """The ReplicaSet of the deployment's template, with the size that it may begin with."""
     spec = spec_of(deployment)
-    suffix = template_hash(spec.template, (deployment.status or DeploymentStatus()).collision_count)
+    suffix = template_hash(write(plain_template(spec.template)),
+                           (deployment.status or DeploymentStatus()).collision_count)
     template = spec.template or PodTemplateSpec()
     metadata = template.metadata or EMPTY_METADATA
     labels = pairs({**dict(metadata.labels or ()), HASH_LABEL: suffix})
