@@ -149,6 +149,7 @@ class Deployments(Controller[None]):
 
     def sync(self, local: State, key: str, io: Io) -> State:
         deployment: Deployment | None = self.cached(local, DEPLOYMENTS, key)
+        io.cancel(work_queue.LATER + key)  # this sync says whether to look again
         if deployment is None:
             return self.done(local)
         if rollout.spec_of(deployment).selector == LabelSelector():

@@ -194,13 +194,13 @@ def template_hash(template: dict[str, Any], collisions: int | None) -> str:
     """The hash of a template's document (without the hash's own label), made another one by a
     count of collisions."""
     try:
-        text = typed("v1.PodTemplateSpec", template).encode()
+        data = typed("v1.PodTemplateSpec", template).encode()
     except NotListedError:
-        text = canonical_json(template)
+        data = canonical_json(template).encode()
     if collisions is not None:
-        text += collisions.to_bytes(8, "little")
+        data += collisions.to_bytes(8, "little")
     value = 2166136261
-    for byte in text:
+    for byte in data:
         value = (value ^ byte) * 16777619 & 0xFFFFFFFF
     return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(value))
 
