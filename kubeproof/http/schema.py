@@ -1,30 +1,21 @@
 """Which fields there are, and of which type: unknown and duplicate fields, wrong types.
 
-`fields.json` is a table of the fields of the kinds served, derived from the published OpenAPI
-description of Kubernetes. What is unknown is dropped with a warning, as the server does by default
-(field validation `Warn`), or refused (`Strict`). Source: Kubernetes documentation, "Kubernetes API
-Concepts" (validation for unrecognized or duplicate fields).
+The fields stand in the tables of `model.api.schema`. What is unknown is dropped with a warning, as
+the server does by default (field validation `Warn`), or refused (`Strict`). Source: Kubernetes
+documentation, "Kubernetes API Concepts" (validation for unrecognized or duplicate fields).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from model.api.quantities import parse
+from model.api.schema import fields_of, is_type, type_of
 from model.kernel.errors import InputError
 
 INT32_MAX = 2**31 - 1
-_INT64 = frozenset(("generation", "observedGeneration", "terminationGracePeriodSeconds",
-                    "activeDeadlineSeconds", "tolerationSeconds", "deletionGracePeriodSeconds",
-                    "runAsUser", "runAsGroup", "fsGroup", "gracePeriodSeconds", "sizeBytes",
-                    "expirationSeconds", "port_"))
-_QUANTITIES = frozenset(("limits", "requests", "capacity", "allocatable", "hard", "used", "min",
-                         "max", "default", "defaultRequest", "maxLimitRequestRatio", "overhead"))
-_INT_OR_STRING = frozenset(("targetPort", "maxUnavailable", "maxSurge", "minAvailable", "port"))
 QUANTITY_TEXT = ("quantities must match the regular expression "
                  "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
 
@@ -46,13 +37,6 @@ class Found(NamedTuple):
     warnings: tuple[str, ...]
 
 
-@cache
-def _tables() -> dict[str, Any]:
-    path = Path(__file__).with_name("fields.json")
-    tables: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return tables
-
-
 def pairs_hook(entries: list[tuple[str, Any]]) -> Duplicates:
     """For a JSON parser: keep the last of repeated keys, and remember that they were repeated."""
     found = Duplicates(entries)
@@ -69,7 +53,7 @@ def pairs_hook(entries: list[tuple[str, Any]]) -> Duplicates:
 
 def known(api_version: str, kind: str) -> bool:
     """Whether the fields of a kind are known."""
-    return f"{api_version}/{kind}" in _tables()["kinds"]
+    return bool(type_of(api_version, kind))
 
 
 def checked(document: dict[str, Any], api_version: str, kind: str, *,
@@ -79,8 +63,8 @@ def checked(document: dict[str, Any], api_version: str, kind: str, *,
     Of a `whole` object nulls and empty lists and maps go too, as they do when Go decodes and
     encodes it; in a patch they mean something.
     """
-    root = _tables()["kinds"].get(f"{api_version}/{kind}")
-    if root is None:
+    root = type_of(api_version, kind)
+    if not root:
         return Found(document, ())
     warnings: list[str] = []
     result = _object(document, root, "", "", warnings)
@@ -119,7 +103,7 @@ def _go_name(name: str) -> str:
 def _object(value: dict[str, Any], name: str, shown: str, path: str,
             warnings: list[str]) -> dict[str, Any]:
     """`shown` is the path with indexes, for warnings; `path` is the one that Go prints."""
-    fields: dict[str, str] = _tables()["types"][name]
+    fields = fields_of(name)
     lower = {field.lower(): field for field in fields}
     result: dict[str, Any] = {}
     for key, item in value.items():
@@ -148,14 +132,14 @@ def _value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
         return None
     if kind.startswith("["):
         if not isinstance(item, list):
-            raise _fault(item, place, _go_type(kind, place.field))
+            raise _fault(item, place, _go_type(kind))
         return [_value(each, kind[1:], place._replace(shown=f"{place.shown}[{at}]"), warnings)
                 for at, each in enumerate(item)]
     if kind.startswith("{"):
         if not isinstance(item, dict):
-            raise _fault(item, place, _go_type(kind, place.field))
+            raise _fault(item, place, _go_type(kind))
         return {key: _map_value(each, kind[1:], place, warnings) for key, each in item.items()}
-    if kind in _tables()["types"]:
+    if is_type(kind):
         if not isinstance(item, dict):
             raise _fault(item, place, f"v1.{_go_name(kind)}")
         return _object(item, kind, place.shown, place.path, warnings)
@@ -164,40 +148,42 @@ def _value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
 
 
 def _map_value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
-    if place.field in _QUANTITIES and kind == "string":
-        if not isinstance(item, (str, int, float)) or isinstance(item, bool):
-            raise FieldTypeError(QUANTITY_TEXT)
-        try:
-            parse(str(item))
-        except InputError:
-            raise FieldTypeError(QUANTITY_TEXT) from None
-        return item
-    if kind == "bytes" and item is None:
-        return ""
-    if kind == "string" and item is None:
+    if kind in ("bytes", "string") and item is None:
         return ""
     return _value(item, kind, place, warnings)
 
 
+_TEXTS = ("string", "bytes", "time", "microtime")
+
+
 def _check_scalar(item: Any, kind: str, place: _Place) -> None:
-    if kind in ("string", "bytes"):
+    if kind in _TEXTS:
         if not isinstance(item, str):
             raise _fault(item, place, "[]uint8" if kind == "bytes" else "string")
         if kind == "bytes":
             _check_base64(item)
+    elif kind == "quantity":
+        _check_quantity(item)
     elif kind == "bool":
         if not isinstance(item, bool):
             raise _fault(item, place, "bool")
-    elif kind == "int":
-        wide = place.field in _INT64
+    elif kind in ("int", "int64"):
+        wide = kind == "int64"
         if isinstance(item, bool) or not isinstance(item, int) or (
                 not wide and abs(item) > INT32_MAX + 1):
             raise _fault(item, place, "int64" if wide else "int32")
-    elif kind == "any" and place.field in _INT_OR_STRING:
-        if isinstance(item, bool) or not isinstance(item, (int, str)):
-            raise _fault(item, place, "int32")
-    elif kind == "time" and not isinstance(item, str):
-        raise _fault(item, place, "string")
+    elif kind == "int-or-string" and (
+            isinstance(item, bool) or not isinstance(item, (int, str))):
+        raise _fault(item, place, "int32")
+
+
+def _check_quantity(item: Any) -> None:
+    if not isinstance(item, (str, int, float)) or isinstance(item, bool):
+        raise FieldTypeError(QUANTITY_TEXT)
+    try:
+        parse(str(item))
+    except InputError:
+        raise FieldTypeError(QUANTITY_TEXT) from None
 
 
 def _check_base64(text: str) -> None:
@@ -216,19 +202,17 @@ def _fault(item: Any, place: _Place, expected: str) -> FieldTypeError:
         got = "bool"
     elif isinstance(item, (int, float)):
         got = "number" if not expected.startswith("int") else f"number {json.dumps(item)}"
-        if expected.startswith("int") and place.field in _INT_OR_STRING and isinstance(item, int):
-            got = f"number {item}"
     else:
         got = {"str": "string", "list": "array"}.get(type(item).__name__, "object")
     return FieldTypeError(f"json: cannot unmarshal {got} into Go struct field "
                      f"{place.struct}.{place.path} of type {expected}")
 
 
-def _go_type(kind: str, field: str) -> str:
-    if kind == "{string":
-        return "v1.ResourceList" if field in _QUANTITIES else "map[string]string"
+def _go_type(kind: str) -> str:
+    if kind == "{quantity":
+        return "v1.ResourceList"
     if kind.startswith("["):
         inner = kind[1:]
-        return f"[]v1.{_go_name(inner)}" if inner in _tables()["types"] else f"[]{inner}"
+        return f"[]v1.{_go_name(inner)}" if is_type(inner) else f"[]{inner}"
     inner = kind[1:]
     return f"map[string]{'[]uint8' if inner == 'bytes' else inner}"

@@ -12,7 +12,8 @@ from model.api import cluster, nodes, pods, services, workloads
 
 
 class Resource(NamedTuple):
-    """One resource. `name` is the plural that stands in paths; `record` is None for Generic."""
+    """One resource. `name` is the plural that stands in paths; `record` is None for Generic.
+    `custom`: a CustomResourceDefinition made it."""
 
     kind: str
     name: str
@@ -22,6 +23,7 @@ class Resource(NamedTuple):
     short_names: tuple[str, ...] = ()
     record: type | None = None
     subresources: tuple[str, ...] = ()
+    custom: bool = False
 
     @property
     def api_version(self) -> str:
