@@ -18,7 +18,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from kubeproof.http import bodies, discovery, paths, render
+from kubeproof.http import bodies, discovery, documents, paths, render
 from kubeproof.http.engine import Engine
 from kubeproof.http.render import Wish
 from model.api.requests import (
@@ -74,6 +74,7 @@ class App:
         self.engine = engine
         self.tokens = tokens
         self.anonymous = anonymous
+        self.documents = documents.Documents()
         self.open = 0
         self._clock: asyncio.Task[None] | None = None
 
@@ -115,6 +116,9 @@ class App:
     # -- one request ------------------------------------------------------------------------------
 
     async def _answer(self, http: HttpRequest) -> Response:
+        documents = self._documents(http)
+        if documents is not None:
+            return documents
         wish = render.wish_of(http.headers.get("accept", ""))
         if isinstance(wish, Status):
             return _refusal(wish, Wish())
@@ -277,6 +281,22 @@ class App:
                             else "text/plain")
         content, media = render.encoded(found, wish)
         return Response(content, 200, media_type=media)
+
+    def _documents(self, http: HttpRequest) -> Response | None:
+        """Discovery and OpenAPI, None for any other path."""
+        path = http.url.path
+        if http.method not in ("GET", "HEAD") or not self.documents.has(path):
+            return None
+        accept = http.headers.get("accept", "")
+        token = self.tokens.id_of(http.headers.get("authorization", ""))
+        fault = self._may(token, Attributes("get", "", "", path=path))
+        if fault is not None:
+            return _refusal(fault, Wish())
+        known = http.headers.get("if-none-match", "")
+        found = self.documents.answer(path, accept, discovery.BUILT_IN, http.url.netloc)
+        if known and found.tag in known:
+            return Response(status_code=304, headers={"ETag": found.tag})
+        return Response(found.content, found.code, found.headers(), found.media)
 
     def _scores(self, token: str, pod: str, wish: Wish) -> Response:
         """The scores of the scheduler's last attempt for a pod ("namespace/name")."""

@@ -312,7 +312,7 @@ _SELECTORS = [
     _query("labelSelector", "string", "Only objects whose labels match."),
     _query("fieldSelector", "string", "Only objects whose fields match.")]
 _LIST = [
-    *_SELECTORS, _query("limit", "integer", "At most so many items; the answer tells how to go on."),
+    *_SELECTORS, _query("limit", "integer", "At most so many items, and how to go on."),
     _query("continue", "string", "Where the page before this one ended."),
     _query("resourceVersion", "string", "How recent the answer has to be."),
     _query("resourceVersionMatch", "string", "How resourceVersion is meant."),
@@ -421,7 +421,7 @@ def _subresource_path(each: Served, subresource: str,
     else:
         verbs = ("get",) if subresource == "log" else ("get", "update", "patch")
         verbs = ("update",) if subresource == "finalize" else verbs
-    return _path(each, subresource, parameters, {verb: (name, name) for verb in verbs})
+    return _path(each, subresource, parameters, dict.fromkeys(verbs, (name, name)))
 
 
 _METHODS = {"get": "get", "list": "get", "create": "post", "update": "put", "patch": "patch",

@@ -1,12 +1,12 @@
-"""The shapes of objects: fields, their types, how lists merge; tables, and the views drawn from them.
+"""The shapes of objects: which fields there are, of which type, and how lists merge.
 
-`fields.json` says of each kind served and of every type inside it: `types` the fields, each with a
-code (a type's name, `string`, `int`, `int64`, `float`, `bool`, `bytes`, `time`, `microtime`,
-`quantity`, `int-or-string`, `object`, `json`; `[code` for a list, `{code` for a map); `lists` which
-lists are sets or maps by keys (all others are replaced whole); `atomic` the types and fields that
-are replaced whole; `merge_keys`, `merge_sets`, `retain_keys`, `replaced` what a strategic merge patch
-does; `required` the fields that must be there. Source: the published OpenAPI description of
-Kubernetes 1.32 and KEP-555 (topology of lists, maps and structs).
+`fields.json` says of each kind served and of every type inside it: `types` the fields, each with
+a code (a type's name, `string`, `int`, `int64`, `float`, `bool`, `bytes`, `time`, `microtime`,
+`quantity`, `int-or-string`, `object`, `json`; `[code` for a list, `{code` for a map); `lists`
+which lists are sets or maps by keys (all others are replaced whole); `atomic` the types and fields
+that are replaced whole; `merge_keys`, `merge_sets`, `retain_keys`, `replaced` what a strategic
+merge patch does; `required` the fields that must be there. Source: the published OpenAPI
+description of Kubernetes 1.32 and KEP-555 (topology of lists, maps and structs).
 
 A `Shape` is the same knowledge as a tree that code walks beside a document; a shape may also come
 from the structural schema of a custom resource (`custom_shape`).
@@ -21,7 +21,7 @@ from typing import Any
 
 SCALAR, STRUCT, MAP, LIST, SET, KEYED, ATOMIC, FREE = (
     "scalar", "struct", "map", "list", "set", "keyed", "atomic", "free")
-"""Kinds of shapes. LIST is replaced whole; FREE takes anything, its objects merge field by field."""
+"""Kinds of shapes. LIST is replaced whole; FREE takes anything, merged field by field."""
 KEY_DEFAULTS = {"protocol": "TCP"}
 """The value of a list-map key that an entry leaves out."""
 
