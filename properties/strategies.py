@@ -26,7 +26,7 @@ from model.api.scenario import (
 )
 from model.kernel.action import Action
 from model.kernel.driver import choose
-from model.kernel.fault import KINDS, FaultPlan
+from model.kernel.fault import KINDS, PEER_KINDS, FaultPlan
 from model.kernel.property import Checker, Property, Violation, describe
 from model.kernel.system import ADVANCE, System
 from model.kernel.world import World
@@ -183,8 +183,9 @@ def follow_ups(files: dict[str, str]) -> st.SearchStrategy[list[str]]:
 
 def fault_plans() -> st.SearchStrategy[FaultPlan]:
     """Budgets of none to two for a few kinds of faults."""
-    budgets = st.dictionaries(st.sampled_from(KINDS), st.integers(1, 2), max_size=3)
-    return budgets.map(lambda each: FaultPlan(tuple((kind, each[kind]) for kind in KINDS
+    kinds = tuple(kind for kind in KINDS if kind not in PEER_KINDS)
+    budgets = st.dictionaries(st.sampled_from(kinds), st.integers(1, 2), max_size=3)
+    return budgets.map(lambda each: FaultPlan(tuple((kind, each[kind]) for kind in kinds
                                                     if kind in each)))
 
 

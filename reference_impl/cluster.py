@@ -16,10 +16,16 @@ BOOT_STEPS_MAX = 2_000_000
 
 
 def build(scenario: Scenario) -> System:
-    """The system of `scenario`: every component, its script and its faults."""
+    """The system of `scenario`: every component, its script and its faults.
+
+    The setting `components` names the families that it is about ("etcd,etcdctl"); default: all.
+    """
     found: list[Component[Any]] = []
+    only = scenario.setting("components", "")
+    families = only.split(",") if only else []
     for make in exporting("reference_impl", "components").values():
-        found.extend(make(scenario))
+        found.extend(component for component in make(scenario)
+                     if not families or component.name.partition("/")[0] in families)
     return System(tuple(found), scenario.script, scenario.faults)
 
 

@@ -6,8 +6,8 @@ lane, so there are no watch ids: its `WatchReply`s stream back on the lane that 
 Any later request on that lane, `CancelWatch` too, ends the watch; `ProgressRequest` goes out on
 another lane and names it. Every reply has the store's `revision` at the moment it was made (the
 header of etcd's replies). Not carried: nested
-transactions, sort orders and the cluster's member, authentication and maintenance calls, none of
-which an API server uses.
+transactions, sort orders and most maintenance calls, none of which an API server uses. Users,
+roles and members are changed by an operator; a single member serves none of these calls.
 
 Every noun ends with `kind`, so that tuples of different types never compare equal.
 """
@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 Target = Literal["version", "create", "mod", "value", "lease"]
 Relation = Literal["=", "!=", "<", ">"]
+Access = Literal["read", "write", "readwrite"]
 
 FROM_KEY = "\0"  # as range_end: all keys from `key` on
 OPERATIONS_MAX = 128  # operations and comparisons that one transaction may hold
@@ -30,6 +31,19 @@ LEASE_EXISTS = "etcdserver: lease already exists"
 DUPLICATE_KEY = "etcdserver: duplicate key given in txn request"
 EMPTY_KEY = "etcdserver: key is not provided"
 TOO_MANY_OPERATIONS = "etcdserver: too many operations in txn request"
+PERMISSION_DENIED = "etcdserver: permission denied"
+USER_EMPTY = "etcdserver: user name is empty"
+USER_EXISTS = "etcdserver: user name already exists"
+USER_NOT_FOUND = "etcdserver: user name not found"
+ROLE_EXISTS = "etcdserver: role name already exists"
+ROLE_NOT_FOUND = "etcdserver: role name not found"
+ROOT_MISSING = "etcdserver: root user does not exist"
+ROOT_ROLE_MISSING = "etcdserver: root user does not have root role"
+AUTH_NOT_ENABLED = "etcdserver: authentication is not enabled"
+AUTH_FAILED = "etcdserver: authentication failed, invalid user ID or password"
+AUTH_OLD_REVISION = "etcdserver: revision of auth store is old"
+MEMBER_EXISTS = "etcdserver: peerURLs already exists"
+MEMBER_NOT_FOUND = "etcdserver: member not found"
 
 
 def prefix_end(prefix: str) -> str:
@@ -79,7 +93,10 @@ class Compare(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Read `key`, or all keys in [key, range_end), at `revision` (0: now), at most `limit`."""
+    """Read `key`, or all keys in [key, range_end), at `revision` (0: now), at most `limit`.
+
+    `serializable`: the member that is asked answers from what it has, which may be old.
+    """
 
     key: str
     range_end: str = ""
@@ -87,6 +104,7 @@ class Range(NamedTuple):
     limit: int = 0
     count_only: bool = False
     keys_only: bool = False
+    serializable: bool = False
     kind: str = "Range"
 
 
@@ -192,8 +210,79 @@ class Snapshot(NamedTuple):
     kind: str = "Snapshot"
 
 
+class AuthEnable(NamedTuple):
+    """From now on only users with a token, and a role that allows it, may do anything."""
+
+    kind: str = "AuthEnable"
+
+
+class AuthDisable(NamedTuple):
+    """From now on everybody may do everything."""
+
+    kind: str = "AuthDisable"
+
+
+class UserAdd(NamedTuple):
+    """Add a user."""
+
+    name: str
+    password: str
+    kind: str = "UserAdd"
+
+
+class UserGrantRole(NamedTuple):
+    """Give a user a role; the role `root` need not be added."""
+
+    name: str
+    role: str
+    kind: str = "UserGrantRole"
+
+
+class RoleAdd(NamedTuple):
+    """Add a role without permissions."""
+
+    name: str
+    kind: str = "RoleAdd"
+
+
+class RoleGrant(NamedTuple):
+    """Let a role access `key`, or all keys in [key, range_end)."""
+
+    name: str
+    access: Access
+    key: str
+    range_end: str = ""
+    kind: str = "RoleGrant"
+
+
+class Authenticate(NamedTuple):
+    """Ask for a token."""
+
+    name: str
+    password: str
+    kind: str = "Authenticate"
+
+
+class MemberChange(NamedTuple):
+    """Make `name` a voter of the cluster, or (`add` False) let it be one no more."""
+
+    name: str
+    add: bool = True
+    kind: str = "MemberChange"
+
+
+class Signed(NamedTuple):
+    """A request that shows a token."""
+
+    token: str
+    request: Any
+    kind: str = "Signed"
+
+
+AuthChange = AuthEnable | AuthDisable | UserAdd | UserGrantRole | RoleAdd | RoleGrant
 Request = (Range | Put | Delete | Txn | Watch | CancelWatch | ProgressRequest | LeaseGrant
-           | LeaseRevoke | LeaseKeepAlive | LeaseTimeToLive | Compact | Snapshot)
+           | LeaseRevoke | LeaseKeepAlive | LeaseTimeToLive | Compact | Snapshot | AuthChange
+           | Authenticate | MemberChange | Signed)
 
 
 class RangeReply(NamedTuple):
@@ -278,6 +367,14 @@ class SnapshotReply(NamedTuple):
     kind: str = "SnapshotReply"
 
 
+class AuthReply(NamedTuple):
+    """Answers a change of users, roles or members, and `Authenticate` with a token."""
+
+    revision: int
+    token: str = ""
+    kind: str = "AuthReply"
+
+
 class Failure(NamedTuple):
     """The request changed nothing; `error` is one of the texts above."""
 
@@ -287,4 +384,4 @@ class Failure(NamedTuple):
 
 
 Reply = (RangeReply | PutReply | DeleteReply | TxnReply | WatchReply | ProgressReply | LeaseReply
-         | CompactReply | SnapshotReply | Failure)
+         | CompactReply | SnapshotReply | AuthReply | Failure)

@@ -63,6 +63,10 @@ class Io:
         """Answer on a lane that `to` opened, or push the next event of its stream."""
         self.replies.append((to, lane, body))
 
+    def tell(self, to: str, lane: str, body: Any) -> None:
+        """Send a message to a peer: no connection, no answer awaited, lost where nobody is up."""
+        self.replies.append((to, lane, body))
+
     def after(self, delay_ms: int, key: str) -> None:
         """Arm (or re-arm) the timer `key`; it fires as `timer(local, key, io)`, not before then."""
         self.timers.append((key, self.now + delay_ms))
@@ -79,12 +83,15 @@ class Component(Generic[L]):
     a crash of the machine stops all its components, a partition cuts them off from other hosts.
     Timers whose key starts with "idle:" are periodic upkeep (heartbeats, resyncs): a system in
     which only such timers are left is called quiet. `servers` names the components it sends
-    requests to.
+    requests to, `peers` those it tells messages; on `loose_lanes` these may be repeated and
+    overtaken, on all lanes between peers they may be lost.
     """
 
     name: str
     host: str = "control-plane"
     servers: tuple[str, ...] = ("apiserver",)
+    peers: tuple[str, ...] = ()
+    loose_lanes: tuple[str, ...] = ()
 
     def init(self, io: Io) -> L:
         """The local state at a cold start; may send the first request and arm timers."""

@@ -79,6 +79,32 @@ def _components_up(system: System, world: World) -> Iterator[Args]:
             yield (component.name,)
 
 
+def _members_up(system: System, world: World) -> Iterator[Args]:
+    return (args for args in _components_up(system, world)
+            if system.components[system.names[str(args[0])]].peers)
+
+
+def _between_peers(system: System, world: World, least: int, loose: bool) -> Iterator[Args]:
+    """(receiver, sender, lane) with at least that many messages under way between peers."""
+    for component, slot in zip(system.components, world.slots, strict=True):
+        for (source, lane), queue in slot.inbox.items() if component.peers else ():
+            if (len(queue) >= least and source in component.peers
+                    and (not loose or lane in component.loose_lanes)):
+                yield component.name, source, lane
+
+
+def _messages_to_drop(system: System, world: World) -> Iterator[Args]:
+    return _between_peers(system, world, 1, False)
+
+
+def _messages_to_duplicate(system: System, world: World) -> Iterator[Args]:
+    return _between_peers(system, world, 1, True)
+
+
+def _messages_to_reorder(system: System, world: World) -> Iterator[Args]:
+    return _between_peers(system, world, 2, True)
+
+
 def _machines(system: System) -> tuple[str, ...]:
     allowed = system.faults.hosts
     return tuple(host for host in system.hosts if not allowed or host.startswith(allowed))
@@ -112,6 +138,8 @@ TARGETS: dict[str, Callable[[System, World], Iterator[Args]]] = {
     "lose_request": _requests_to_lose, "lose_reply": _replies_to_lose, "cut": _streams_to_cut,
     "crash": _components_up, "crash_machine": _hosts_up, "isolate": _hosts_joined,
     "skew": _skews, "recover": _hosts_down, "rejoin": _hosts_isolated,
+    "drop": _messages_to_drop, "duplicate": _messages_to_duplicate,
+    "reorder": _messages_to_reorder, "lose_unsynced": _members_up,
 }
 
 
@@ -158,7 +186,10 @@ def _stopped(system: System, world: World, slots: list[Slot], name: str, status:
     """Stop a component: its inbox and timers are lost, its partners' connections break."""
     index = system.names[name]
     slot = slots[index]
+    peers = system.components[index].peers
     for source, lane in slot.inbox:
+        if source in peers:
+            continue  # what is under way to them arrives or is lost, there is nothing to break
         partner = slots[system.names[source]]
         queue = partner.inbox.get((name, lane))
         if partner.status == UP and queue is not None and (not queue or queue[-1] != CUT):
@@ -171,6 +202,36 @@ def _crash(system: System, world: World, args: Args) -> World:
     slots = list(world.slots)
     _stopped(system, world, slots, str(args[0]), CRASHED)
     return system.rebuilt(world, slots, budget=_pay(world, "crash"))
+
+
+def _lose_unsynced(system: System, world: World, args: Args) -> World:
+    """A power failure: the member may start again at once, from what was durable."""
+    slots = list(world.slots)
+    _stopped(system, world, slots, str(args[0]), CRASHED_WITH_MACHINE)
+    return system.rebuilt(world, slots, budget=_pay(world, "lose_unsynced"))
+
+
+def _requeued(system: System, world: World, args: Args, kind: str,
+              change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> World:
+    receiver, source, lane = map(str, args)
+    slots = list(world.slots)
+    queue = _queue(system, world, receiver, (source, lane))
+    _put(system, world, slots, receiver, (source, lane), change(queue))
+    return system.rebuilt(world, slots, budget=_pay(world, kind))
+
+
+def _drop(system: System, world: World, args: Args) -> World:
+    return _requeued(system, world, args, "drop", lambda queue: queue[1:])
+
+
+def _duplicate(system: System, world: World, args: Args) -> World:
+    """The oldest message comes again, behind what is under way now."""
+    return _requeued(system, world, args, "duplicate", lambda queue: (*queue, queue[0]))
+
+
+def _reorder(system: System, world: World, args: Args) -> World:
+    """All that is under way overtakes the oldest message."""
+    return _requeued(system, world, args, "reorder", lambda queue: (*queue[1:], queue[0]))
 
 
 def _crash_machine(system: System, world: World, args: Args) -> World:
@@ -214,5 +275,6 @@ def _skew(system: System, world: World, args: Args) -> World:
 EFFECTS: dict[str, Callable[[System, World, Args], World]] = {
     "lose_request": _lose_request, "lose_reply": _lose_reply, "cut": _cut, "crash": _crash,
     "crash_machine": _crash_machine, "isolate": _isolate, "skew": _skew, "recover": _recover,
-    "rejoin": _rejoin,
+    "rejoin": _rejoin, "drop": _drop, "duplicate": _duplicate, "reorder": _reorder,
+    "lose_unsynced": _lose_unsynced,
 }

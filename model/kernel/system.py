@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from model.kernel.action import Action, Scalar
 from model.kernel.component import Cause, Component, Io, Message
-from model.kernel.fault import HEALING, FaultPlan
+from model.kernel.fault import HEALING, FaultPlan, without_peers
 from model.kernel.harm import EFFECTS, TARGETS
 from model.kernel.values import EMPTY
 from model.kernel.world import (
@@ -56,6 +56,8 @@ class System:
                  faults: FaultPlan = NO_FAULTS, start_ms: int = 0) -> None:
         self.components = components
         self.script = script
+        if not any(component.peers for component in components):
+            faults = without_peers(faults)
         self.faults = faults
         self.start_ms = start_ms
         self.names = {component.name: at for at, component in enumerate(components)}
@@ -249,6 +251,11 @@ class System:
             at = self.names[to]
             ready, total = self._push(world, slots, ready, total, at, (name, lane), body)
         for to, lane, body in io.replies:
+            if to in sender.peers:
+                at = self.names[to]
+                if slots[at].status == UP and self._linked(world, sender.host, at):
+                    ready, total = self._push(world, slots, ready, total, at, (name, lane), body)
+                continue
             # A connection on which a CUT or a newer request waits carries nothing any more.
             if own.get((to, lane)) == ():
                 at = self.names[to]
@@ -270,7 +277,10 @@ class System:
         return _counted(ready, total, at, slot, grown)
 
     def _reachable(self, world: World, source: str, at: int) -> bool:
-        here, there = self.components[at].host, self.components[self.names[source]].host
+        return self._linked(world, self.components[self.names[source]].host, at)
+
+    def _linked(self, world: World, there: str, at: int) -> bool:
+        here = self.components[at].host
         return here == there or not (here in world.isolated or there in world.isolated)
 
     def with_channel(self, world: World, at: int, waiting: tuple[Channel, ...], channel: Channel,

@@ -6,7 +6,7 @@ Sources: Kubernetes API conventions, Kubernetes documentation ("Kubernetes API C
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.api.requests import Reply, Request, Status, WatchEvent
 from model.api.storage import Delete, Event, KeyValue, Range, Txn, WatchReply
@@ -89,9 +89,10 @@ def places(service: Any) -> frozenset[str]:
 def an_update_replaces_only_the_version_that_its_client_read(before: World, action: Action,
                                                              after: World) -> str | None:
     """A write whose object carries a resource version replaces exactly that version."""
-    if action.actor != "etcd" or action.verb != "deliver" or action.args[0] != NAME:
+    done = carried_out(before, action, after)
+    if done is None or done.source != NAME:
         return None
-    pending = before[NAME].pending.get(action.args[1])
+    pending = before[NAME].pending.get(done.lane)
     if pending is None or pending.stage != "write" or pending.request.verb != "update":
         return None
     wanted = pending.request.body.metadata.resource_version
@@ -102,6 +103,44 @@ def an_update_replaces_only_the_version_that_its_client_read(before: World, acti
     if old is new or old is None or str(old.mod_revision) == wanted:
         return None
     return f"{key} was read at {wanted} by {pending.client[0]}, and replaced at {old.mod_revision}"
+
+
+class Done(NamedTuple):
+    """A request that etcd carried out in a step, and the connection that it had come on.
+
+    `waits` False: whoever sent it has died since, or has been told that its fate is unknown. The
+    store carries it out all the same, with nobody left who has anything in hand.
+    """
+
+    source: str
+    lane: str
+    body: Any
+    waits: bool
+
+
+def carried_out(before: World, action: Action, after: World) -> Done | None:
+    """What the member of etcd that the API server talks to carried out in this step.
+
+    A single member does so when a request arrives, one of a cluster when it applies an entry.
+    """
+    if action.actor != "etcd":
+        return None
+    etcd = before.slots[before.names["etcd"]]
+    if action.verb == "deliver":
+        source, lane = str(action.args[0]), str(action.args[1])
+        body = etcd.inbox[source, lane][0]
+        return Done(source, lane, body, not _is_orphan(before, (source, lane)))
+    newest = after["etcd"].newest if action.verb == "apply" else None
+    if newest is None:
+        return None
+    source, lane = newest.lane
+    waits = newest.waits and not _is_orphan(before, newest.lane)
+    return Done(source, lane, newest.command.body, waits)
+
+
+def _is_orphan(before: World, channel: tuple[str, str]) -> bool:
+    """Whether the sender of a transaction has died since: its connection is cut behind it."""
+    return CUT in before.slots[before.names["etcd"]].inbox.get(channel, ())
 
 
 def _key_of(pending: Pending) -> str:
@@ -389,25 +428,21 @@ def labels(step: Transition) -> tuple[Label, ...]:
     before, after = step.before, step.after
     found = [Label("reach" if has else "let_go", (lane, place))
              for lane, place, _, has in hand_changes(before[NAME].pending, after[NAME].pending)]
-    if step.action.actor != "etcd" or step.message is None:
+    done = carried_out(before, step.action, after)
+    if done is None:
         return tuple(found)
-    lane, body = step.message.lane, step.message.body
+    lane, body = done.lane, done.body
     writes: list[Label] = []
     for key, old, new in before["etcd"].kv.diff(after["etcd"].kv):
         if key.startswith(RANGES):
             # A new range is laid out by the transaction that writes what a cluster begins with.
             for place, _, now in range_changes(key, old, new):
-                found += _range_labels(lane, place, now, old is None or _is_orphan(before, lane))
+                found += _range_labels(lane, place, now, old is None or not done.waits)
         elif key.startswith(REGISTRY):
             writes += _write_labels(before, lane, body, key, old, new)
     return (*found, *writes)
 
 
-def _is_orphan(before: World, lane: str) -> bool:
-    """Whether the server that sent the transaction has died since: its connection is cut behind
-    it. The store carries it out all the same, with nobody left who has the place in hand."""
-    etcd = before.slots[before.names["etcd"]]
-    return CUT in etcd.inbox.get((NAME, lane), ())
 
 
 def _range_labels(lane: str, place: str, used: bool, alone: bool) -> tuple[Label, ...]:

@@ -97,7 +97,8 @@ def no_token_of_a_living_account_is_deleted(before: World, action: Action,
     return f"the token {title(work.secret)} is deleted, its account {name} lives" if uid else None
 
 
-@leads_to(within_ms=120_000, reads=(KV,), why="a pod without its token cannot ask the API server")
+@leads_to(within_ms=120_000, reads=(KV, Part(NAME, "memory")),
+          why="a pod without its token cannot ask the API server")
 def each_account_gets_its_token(world: World) -> str | None:
     """Before release 1.24, every account; and it lists the token among its secrets."""
     if world[NAME].memory != EVERY_ACCOUNT:

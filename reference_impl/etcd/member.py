@@ -348,6 +348,8 @@ _HANDLERS: dict[type, _Handler] = {
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:
-    """The one member of a scenario's etcd."""
+    """The one member of a scenario's etcd; `cluster.py` makes several."""
+    if scenario.setting("etcd-members", "1") != "1":
+        return ()
     every_ms = scenario.number("etcd-progress-notify-interval-ms", PROGRESS_EVERY_MS)
     return (Etcd(every_ms),)

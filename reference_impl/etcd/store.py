@@ -41,6 +41,7 @@ from model.api.storage import (
     TxnReply,
 )
 from model.kernel.values import EMPTY, FrozenMap
+from reference_impl.etcd.auth import NO_AUTH, Auth
 from reference_impl.etcd.log import NO_EVENTS, EventLog
 
 _Answer = RangeReply | PutReply | DeleteReply
@@ -66,6 +67,7 @@ class Store(NamedTuple):
     log: EventLog = NO_EVENTS
     leases: FrozenMap[int, Lease] = EMPTY
     leases_made: int = 0
+    auth: Auth = NO_AUTH
 
 
 def put(store: Store, request: Put) -> tuple[Store, PutReply | Failure]:
@@ -354,7 +356,8 @@ class Writer:
         store = self.store
         if self.events:
             return Store(self.kv, self.revision, store.compacted,
-                         store.log.appended(tuple(self.events)), self.leases, store.leases_made)
+                         store.log.appended(tuple(self.events)), self.leases, store.leases_made,
+                         store.auth)
         return store if self.leases is store.leases else store._replace(leases=self.leases)
 
     def _drop(self, key: str) -> KeyValue:

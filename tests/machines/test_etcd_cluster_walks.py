@@ -1,0 +1,85 @@
+"""Random histories of an etcd cluster under every fault: its promises hold, seeded bugs are caught.
+
+Only the members and their client run here, with two faults of each kind in a history.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from model.kernel.driver import RandomDriver, converge, run
+from model.kernel.fault import FaultPlan, budget_of
+from model.kernel.property import Checker, Violation
+from model.kernel.system import System
+from model.kernel.world import World
+from properties.etcd import member, raft, watch
+from reference_impl.etcd import cluster, ctl
+from reference_impl.scenarios import named
+
+SCENARIO = named("etcd-members")
+PROPERTIES = member.PROPERTIES + watch.PROPERTIES + raft.PROPERTIES
+STEPS = 300
+
+
+def system(faults: str, each: int = 2) -> System:
+    plan = FaultPlan(budget_of(faults, each), ("etcd",), ("control-plane",))
+    return System(cluster.components(SCENARIO) + ctl.components(SCENARIO), SCENARIO.script, plan)
+
+
+def histories(count: int, faults: str, seen: set[str]) -> list[Violation]:
+    """Walk and converge; the violations of the first bad history."""
+    under_test = system(faults)
+    for seed in range(count):
+        swarm = random.Random(seed)
+        checker = Checker(under_test, PROPERTIES)
+        world = under_test.init()
+        kept = tuple((kind, left if swarm.random() < 0.6 else 0) for kind, left in world.budget)
+        world = under_test.rebuilt(world, list(world.slots), budget=kept)
+        driver = RandomDriver(seed, fault_rate=swarm.choice((4, 8, 16)),
+                              input_rate=swarm.choice((4, 16, 48)))
+        outcome = run(under_test, driver, world, steps=STEPS, checker=checker)
+        found = outcome.violations
+        if not found and seed % 4 == 0:
+            found = converge(under_test, outcome.world, checker, steps=5_000).violations
+        if found:
+            return list(found)
+        assert not checker.full(outcome.world)
+        seen |= checker.seen
+    return []
+
+
+@pytest.mark.parametrize("faults", ["none", "all"])
+def test_a_cluster_keeps_its_promises(faults: str) -> None:
+    """With and without faults; under faults later terms commit and snapshots are taken."""
+    seen: set[str] = set()
+    assert histories(150, faults, seen) == []
+    if faults == "all":
+        assert {"a_second_term_commits_an_entry", "a_member_goes_on_from_a_snapshot"} <= seen
+
+
+def fair(world: World, under_test: System, actions: int) -> World:
+    """The world after that many fairly served steps."""
+    from model.kernel.driver import FairDriver
+    return run(under_test, FairDriver(), world, steps=actions).world
+
+
+def test_the_script_ends_with_all_voters_in_agreement() -> None:
+    """Without a fault: etcd/4 has joined, etcd/3 has left, the others have the same store."""
+    under_test = system("none")
+    world = fair(under_test.init(), under_test, 5_000)
+    assert world.quiet()
+    assert world["etcd"].raft.voters == ("etcd", "etcd/2", "etcd/4")
+    stores = [world[name].store for name in world["etcd"].raft.voters]
+    assert stores[0] == stores[1] == stores[2]
+    assert stores[0].kv.keys() == ("/demo/a", "/demo/d", "/demo/e", "/demo/f")
+
+
+def test_the_api_server_stands_on_a_cluster_of_etcd() -> None:
+    """A whole cluster on three members, under faults: every property of every component holds."""
+    from kubeproof.explorer import Explorer, Plan
+    explorer = Explorer(named("etcd-cluster"))
+    assert explorer.fair_failure() is None
+    tally = explorer.explore(Plan(histories=40, steps=200))
+    assert [failure.violation for failure in tally.failures] == []
