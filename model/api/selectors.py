@@ -45,101 +45,125 @@ Selector = tuple[Requirement, ...]
 EVERYTHING: Selector = ()
 
 _TOKEN = re.compile(r"\s*(?:(==|!=|=|!|\(|\)|,|>|<)|([^\s=!(),<>]+))")
+_PUNCTUATION = frozenset(("==", "!=", "=", "!", "(", ")", ",", ">", "<"))
+END = ""
+_OPERATOR_WORDS = "in, notin, =, ==, !=, gt, lt"
 
 
-def _tokens(text: str) -> list[str]:
-    found = []
-    position = 0
-    while text[position:].strip():
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise _unparsable(text, f"found {text[position:].strip()[0]!r}")
-        found.append(match.group(1) or match.group(2))
-        position = match.end()
-    return found
+class _Tokens:
+    """The words of a selector, read one by one; after the last one comes the empty text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.found = [word or sign for sign, word in _TOKEN.findall(text)]
+        self.at = 0
+
+    def next(self) -> str:
+        """The next word, left where it is."""
+        return self.found[self.at] if self.at < len(self.found) else END
+
+    def take(self) -> str:
+        """The next word, taken."""
+        word = self.next()
+        self.at += 1
+        return word
+
+    def refused(self, why: str, within: bool = True) -> InputError:
+        """The refusal of the text, in the words of Kubernetes."""
+        head = "unable to parse requirement: " if within else ""
+        return InputError(head + why, where=f"selector {self.text!r}",
+                          fix="for example app=web, tier!=db, app in (a,b), !legacy")
 
 
-def _unparsable(text: str, why: str) -> InputError:
-    return InputError(f"unable to parse requirement: {why}", where=f"selector {text!r}",
-                      fix="for example app=web, tier!=db, app in (a,b), !legacy")
+def _is_word(token: str) -> bool:
+    return token != END and token not in _PUNCTUATION
 
 
 @lru_cache(maxsize=4096)
 def parse_labels(text: str) -> Selector:
     """A selector from its text, as in `-l` and `labelSelector=`. InputError when it is none."""
-    tokens = _tokens(text)
+    tokens = _Tokens(text)
     requirements: list[Requirement] = []
-    position = 0
-    while position < len(tokens):
-        requirement, position = _requirement(text, tokens, position)
-        requirements.append(requirement)
-        if position < len(tokens):
-            if tokens[position] != ",":
-                raise _unparsable(text, f"found {tokens[position]!r}, expected: ',' or the end")
-            position += 1
-            if position == len(tokens):
-                raise _unparsable(text, "found '', expected: identifier after ','")
+    while tokens.next() != END:
+        if not _is_word(tokens.next()) and tokens.next() != "!":
+            raise tokens.refused(f"found '{tokens.next()}', expected: !, identifier, or 'end of "
+                                 "string'", False)
+        requirements.append(_requirement(tokens))
+        after = tokens.take()
+        if after == END:
+            break
+        if after != ",":
+            raise tokens.refused(f"found '{after}', expected: ',' or 'end of string'", False)
+        if not _is_word(tokens.next()) and tokens.next() != "!":
+            raise tokens.refused(f"found '{tokens.next()}', expected: identifier after ','", False)
     return tuple(sorted(requirements))
 
 
-_PUNCTUATION = frozenset(("==", "!=", "=", "!", "(", ")", ",", ">", "<"))
-
-
-def _word(text: str, tokens: list[str], position: int) -> str:
-    if position >= len(tokens) or tokens[position] in _PUNCTUATION:
-        found = tokens[position] if position < len(tokens) else ""
-        raise _unparsable(text, f"found {found!r}, expected: identifier")
-    return tokens[position]
-
-
-def _requirement(text: str, tokens: list[str], position: int) -> tuple[Requirement, int]:
-    if tokens[position] == "!":
-        key = _word(text, tokens, position + 1)
-        _check_key(key)
-        return Requirement(key, ABSENT), position + 2
-    key = _word(text, tokens, position)
-    _check_key(key)
-    position += 1
-    operator = tokens[position] if position < len(tokens) else ","
-    if operator == ",":
-        return Requirement(key, EXISTS), position
-    if operator in ("=", "==", "!=", ">", "<"):
-        after = tokens[position + 1] if position + 1 < len(tokens) else ","
-        value = "" if after == "," else _word(text, tokens, position + 1)
-        _check_value(value)
-        chosen = {"!=": NOT_IN, ">": GREATER, "<": LESS}.get(operator, IN)
-        return Requirement(key, chosen, (value,)), position + (1 if after == "," else 2)
+def _requirement(tokens: _Tokens) -> Requirement:
+    absent = tokens.next() == "!"
+    if absent:
+        tokens.take()
+    key = tokens.take()
+    if not _is_word(key):
+        raise tokens.refused(f"found '{key}', expected: identifier")
+    faults = qualified_texts(key)
+    if faults:
+        raise tokens.refused(f'<nil>: Invalid value: "{key}": {"; ".join(faults)}')
+    if tokens.next() in (END, ","):
+        return Requirement(key, ABSENT if absent else EXISTS)
+    operator = tokens.take()
     if operator in (IN, NOT_IN):
-        values, position = _values(text, tokens, position + 1)
-        return Requirement(key, operator, values), position
-    raise _unparsable(text, f"found {operator!r}, expected: in, notin, =, ==, !=, gt, lt")
+        return Requirement(key, operator, _checked(tokens, key, _values(tokens)))
+    if operator not in _EXACT:
+        raise tokens.refused(f"found '{operator}', expected: {_OPERATOR_WORDS}")
+    value = END
+    if tokens.next() not in (END, ","):
+        value = tokens.take()
+        if not _is_word(value):
+            raise tokens.refused(f"found '{value}', expected: identifier")
+    if operator in (">", "<") and not re.fullmatch(r"[-+]?[0-9]+", value):
+        raise tokens.refused(f'values[0]: Invalid value: "{value}": for \'Gt\', \'Lt\' operators, '
+                             "the value must be an integer")
+    return Requirement(key, _EXACT[operator], _checked(tokens, key, (value,)))
 
 
-def _values(text: str, tokens: list[str], position: int) -> tuple[tuple[str, ...], int]:
-    if position >= len(tokens) or tokens[position] != "(":
-        raise _unparsable(text, "expected: '('")
-    position += 1
+_EXACT = {"=": IN, "==": IN, "!=": NOT_IN, ">": GREATER, "<": LESS}
+
+
+def _checked(tokens: _Tokens, key: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    for at, value in enumerate(values):
+        faults = label_value_texts(value)
+        if faults:
+            raise tokens.refused(f'values[{at}][{key}]: Invalid value: "{value}": '
+                                 f'{"; ".join(faults)}')
+    return values
+
+
+def _values(tokens: _Tokens) -> tuple[str, ...]:
+    """The list in brackets, in order; an empty place in it means the empty value."""
+    opening = tokens.take()
+    if opening != "(":
+        raise tokens.refused(f"found '{opening}' expected: '('")
     values: dict[str, None] = {}
-    expect_value = True
-    while position < len(tokens) and tokens[position] != ")":
-        token = tokens[position]
-        if token == ",":
-            if expect_value:
+    first = tokens.next()
+    if first == ")":
+        tokens.take()
+        return ("",)
+    if not _is_word(first) and first != ",":
+        raise tokens.refused(f"found '{first}', expected: ',', ')' or identifier")
+    while True:
+        token = tokens.take()
+        if _is_word(token):
+            values[token] = None
+            if tokens.next() not in (",", ")"):
+                raise tokens.refused(f"found '{tokens.next()}', expected: ',' or ')'")
+        elif token == ",":
+            if not values or tokens.next() in (",", ")"):
                 values[""] = None
-            expect_value = True
-        elif expect_value:
-            value = _word(text, tokens, position)
-            _check_value(value)
-            values[value] = None
-            expect_value = False
+        elif token == ")":
+            return tuple(sorted(values))
         else:
-            raise _unparsable(text, f"found {token!r}, expected: ',' or ')'")
-        position += 1
-    if position >= len(tokens):
-        raise _unparsable(text, "expected: ')'")
-    if expect_value:
-        values[""] = None
-    return tuple(sorted(values)), position + 1
+            raise tokens.refused(f"found '{token}', expected: ',', or identifier")
 
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -159,16 +183,51 @@ def valid_label_value(value: str) -> bool:
     return value == "" or _NAME.fullmatch(value) is not None
 
 
-def _check_key(key: str) -> None:
-    if not valid_label_key(key):
-        raise InputError(f"{key!r} is no label key", fix="letters, digits, '-', '_', '.', at most "
-                         "63, and before it, where wanted, a DNS name and '/'")
+QUALIFIED_TEXT = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")
+SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    r"for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
+VALUE_TEXT = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+    "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")
+_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 
 
-def _check_value(value: str) -> None:
-    if not valid_label_value(value):
-        raise InputError(f"{value!r} is no label value",
-                         fix="letters, digits, '-', '_', '.', at most 63")
+def qualified_texts(key: str) -> list[str]:
+    """What is wrong with a name that may have a DNS prefix, in the words of Kubernetes."""
+    parts = key.split("/")
+    faults = []
+    if len(parts) > 2:
+        return ["a qualified " + QUALIFIED_TEXT.replace("name part", "name") + " with an optional "
+                "DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+    name = parts[-1]
+    if len(parts) == 2 and not parts[0]:
+        faults.append("prefix part must be non-empty")
+    elif len(parts) == 2:
+        if len(parts[0]) > 253:
+            faults.append("prefix part must be no more than 253 characters")
+        if not _PREFIX.fullmatch(parts[0]):
+            faults.append(f"prefix part {SUBDOMAIN_TEXT}")
+    if not name:
+        faults.append("name part must be non-empty")
+    elif len(name) > 63:
+        faults.append("name part must be no more than 63 characters")
+    if not _QUALIFIED.fullmatch(name):
+        faults.append(QUALIFIED_TEXT)
+    return faults
+
+
+def label_value_texts(value: str) -> list[str]:
+    """What is wrong with the value of a label, in the words of Kubernetes."""
+    faults = [] if len(value) <= 63 else ["must be no more than 63 characters"]
+    if value and not _QUALIFIED.fullmatch(value):
+        faults.append(VALUE_TEXT)
+    return faults
 
 
 def from_pairs(wanted: Pairs | None) -> Selector | None:
@@ -281,7 +340,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "Namespace": ("status.phase",),
     "Node": ("spec.unschedulable",),
     "ReplicationController": ("status.replicas",),
-    "ReplicaSet": ("status.replicas",),
     "Job": ("status.successful",),
     "Service": ("spec.clusterIP", "spec.type"),
     "CertificateSigningRequest": ("spec.signerName",),
@@ -291,11 +349,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 def check_fields(kind: str, requirements: tuple[FieldRequirement, ...]) -> None:
     """InputError, in the server's words, when a kind cannot be selected by one of the fields."""
-    allowed = (*_COMMON, *FIELDS.get(kind, ()))
+    own = FIELDS.get(kind)
+    allowed = (*_COMMON, *(own or ()))
     for requirement in requirements:
         if requirement.path not in allowed:
-            raise InputError(f"field label not supported: {requirement.path}",
-                             fix=f"one of {', '.join(allowed)}")
+            known = '"metadata.name", "metadata.namespace"'
+            what = (f"field label not supported: {requirement.path}" if own is not None else
+                    f'"{requirement.path}" is not a known field selector: only {known}')
+            raise InputError(what, fix=f"one of {', '.join(allowed)}")
 
 
 def matches_fields(requirements: tuple[FieldRequirement, ...], obj: Any) -> bool:

@@ -251,8 +251,7 @@ def _amounts(quantities: Any) -> dict[str, int]:
 def kept_metadata(new: Metadata, old: Metadata) -> Metadata:
     """The metadata of an update: what clients cannot change comes from the stored object."""
     rest = _without_server_fields(new.rest) if new.rest else b""
-    return Metadata(old.name, old.generate_name if new.generate_name is None
-                    else new.generate_name, old.namespace, old.uid,
+    return Metadata(old.name, new.generate_name, old.namespace, old.uid,
                     old.resource_version, old.generation, old.creation_timestamp,
                     old.deletion_timestamp, old.deletion_grace_period_seconds, new.labels,
                     new.annotations, new.owner_references, new.finalizers, rest)

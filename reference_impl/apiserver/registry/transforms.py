@@ -37,6 +37,8 @@ from reference_impl.apiserver.registry import deletion, strategies, validation
 from reference_impl.apiserver.registry.defaulting import defaulted
 from reference_impl.apiserver.registry.deletion import REMOVE
 from reference_impl.apiserver.registry.patching import patched
+from reference_impl.apiserver.registry.rules import statuses
+from reference_impl.apiserver.registry.rules.common import Shown
 
 
 class Write(NamedTuple):
@@ -63,7 +65,7 @@ def transformed(write: Write, old: Any) -> Any:
             return body
         if body.metadata.uid != old.metadata.uid:
             return _invalid(write, old, [field_invalid(
-                "metadata.uid", body.metadata.uid or "", "field is immutable")])
+                "metadata.uid", body.metadata.uid or "", "field is immutable")] * 2)
     fault = version_fault(write, body, old)
     if fault is not None:
         return fault
@@ -97,7 +99,17 @@ def version_fault(write: Write, body: Any, old: Any) -> Status | None:
                         f"meta: {old.metadata.uid}")
     if metadata.resource_version and metadata.resource_version != old.metadata.resource_version:
         return conflict(resource, name, MODIFIED)
+    if not metadata.resource_version and resource in _NEED_VERSION:
+        return invalid(write.resource.name, write.resource.group, name, (field_invalid(
+            "metadata.resourceVersion", Shown("0x0"), "must be specified for an update"),))
     return None
+
+
+_NEED_VERSION = frozenset(("leases", "poddisruptionbudgets", "runtimeclasses", "apiservices",
+                           "customresourcedefinitions", "csidrivers", "csinodes",
+                           "volumeattachments", "validatingadmissionpolicies",
+                           "validatingadmissionpolicybindings"))
+"""Resources that no update may replace blindly."""
 
 
 def _key(write: Write, old: Any) -> str:
@@ -159,8 +171,10 @@ def _checked(write: Write, new: Any, old: Any, whole: bool) -> Any:
         causes = [*validation.immutable_metadata(write.request.body, old),
                   *validation.updated_faults(new, write.resource, same),
                   *validation.update_faults(new, old)]
-        if causes:
-            return _invalid(write, old, causes)
+    else:
+        causes = statuses.faults(new, old)
+    if causes:
+        return _invalid(write, old, causes)
     return REMOVE if deletion.is_finished(new) else new
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from model.api.objects import rest_fields
 from model.api.requests import field_forbidden, field_invalid, field_required
 from model.api.resources import Resource
+from model.api.selectors import SUBDOMAIN_TEXT
 from reference_impl.apiserver.registry.rules import common, others, pods, services
 from reference_impl.apiserver.registry.rules.common import Causes, Shown
 
@@ -36,7 +37,7 @@ def name_texts(name: str, resource: str) -> list[str]:
         return texts if common.LABEL_1035.fullmatch(name) else [*texts, common.LABEL_1035_TEXT]
     if resource == "namespaces":
         return common.dns_label_texts(name)
-    return texts if common.SUBDOMAIN.fullmatch(name) else [*texts, common.SUBDOMAIN_TEXT]
+    return texts if common.SUBDOMAIN.fullmatch(name) else [*texts, SUBDOMAIN_TEXT]
 
 
 def metadata_faults(obj: Any, resource: Resource) -> Causes:
@@ -127,7 +128,7 @@ _KINDS: dict[str, Callable[[Any], Causes]] = {
     "Endpoints": services.endpoints_faults, "ConfigMap": others.config_map,
     "Secret": others.secret, "Node": others.node, "Namespace": others.namespace,
     "ResourceQuota": others.quota, "LimitRange": others.limit_range, "Role": others.role,
-    "ClusterRole": others.role, "Event": others.event,
+    "ClusterRole": others.role, "Event": others.event, "PodDisruptionBudget": others.budget,
 }
 
 

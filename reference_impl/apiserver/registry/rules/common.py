@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from model.api import selectors
 from model.api.quantities import canonical, compare, parse
 from model.api.requests import (
     Cause,
@@ -18,6 +17,7 @@ from model.api.requests import (
     field_required,
     field_unsupported,
 )
+from model.api.selectors import SUBDOMAIN_TEXT, label_value_texts, qualified_texts
 
 Document = dict[str, Any]
 Causes = list[Cause]
@@ -25,11 +25,6 @@ Causes = list[Cause]
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
-    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
-    r"for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
 LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
@@ -38,14 +33,6 @@ LABEL_1035_TEXT = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
     "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
     "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')")
-QUALIFIED_TEXT = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")
-VALUE_TEXT = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-    "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")
 PORT_TEXT = "must be between 1 and 65535, inclusive"
 NEGATIVE_TEXT = "must be greater than or equal to 0"
 IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -128,23 +115,6 @@ def subdomain_faults(value: str, path: str) -> Causes:
         *causes, field_invalid(path, value, SUBDOMAIN_TEXT)]
 
 
-def qualified_texts(key: str) -> list[str]:
-    """What is wrong with a name that may have a DNS prefix."""
-    prefix, slash, name = key.rpartition("/")
-    faults = []
-    if slash and not prefix:
-        faults.append("prefix part must be non-empty")
-    elif slash and not SUBDOMAIN.fullmatch(prefix):
-        faults.append(f"prefix part {SUBDOMAIN_TEXT}")
-    if not name:
-        faults.append("name part must be non-empty")
-    elif len(name) > 63:
-        faults.append("name part must be no more than 63 characters")
-    if not QUALIFIED.fullmatch(name):
-        faults.append(QUALIFIED_TEXT)
-    return faults
-
-
 def qualified_faults(value: str, path: str) -> Causes:
     """A qualified name."""
     return [field_invalid(path, value, why) for why in qualified_texts(value)]
@@ -155,11 +125,7 @@ def labels_faults(labels: Any, path: str) -> Causes:
     causes: Causes = []
     for key, value in sorted(dict(labels or {}).items()):
         causes.extend(qualified_faults(key, path))
-        if not selectors.valid_label_value(value):
-            if len(value) > 63:
-                causes.append(field_invalid(path, value, "must be no more than 63 characters"))
-            if not re.fullmatch(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", value):
-                causes.append(field_invalid(path, value, VALUE_TEXT))
+        causes.extend(field_invalid(path, value, why) for why in label_value_texts(value))
     return causes
 
 

@@ -68,10 +68,25 @@ def secret(obj: Any) -> Causes:
     data = dict(obj.data or ())
     for key in data:
         causes += _key(key, "data")
-    if obj.type == "kubernetes.io/tls":
-        causes += [field_required(f"data[{key}]") for key in ("tls.crt", "tls.key")
-                   if key not in data]
+    needed = _SECRET_KEYS.get(obj.type, ())
+    if obj.type == "kubernetes.io/basic-auth":
+        # One of the two is enough.
+        needed = needed if not any(key in data for key in needed) else ()
+    causes += [field_required(f"data[{key}]") for key in needed if key not in data]
+    account = "kubernetes.io/service-account.name"
+    if obj.type == "kubernetes.io/service-account-token" and not dict(
+            obj.metadata.annotations or ()).get(account):
+        causes.append(field_required(f"metadata.annotations[{account}]"))
     return causes
+
+
+_SECRET_KEYS: dict[str, tuple[str, ...]] = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"), "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/basic-auth": ("username", "password"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+"""Keys that a type of secret demands."""
 
 
 def immutable_data(new: Any, old: Any) -> Causes:
@@ -222,18 +237,14 @@ def _rolling(rolling: Document) -> Causes:
     for field in ("maxUnavailable", "maxSurge"):
         value = rolling.get(field)
         amounts[field] = value
-        causes += _int_or_percent(value, f"{where}.{field}")
+        causes += int_or_percent(value, f"{where}.{field}")
     if amounts["maxUnavailable"] in (0, "0%") and amounts["maxSurge"] in (0, "0%"):
         causes.append(field_invalid(f"{where}.maxUnavailable", _go_int_or_string(
             amounts["maxUnavailable"]), "may not be 0 when `maxSurge` is 0"))
-    percent = amounts["maxUnavailable"]
-    if isinstance(percent, str) and re.fullmatch(r"\d+%", percent) and int(percent[:-1]) > 100:
-        causes.append(field_invalid(f"{where}.maxUnavailable", _go_int_or_string(percent),
-                                    "must not be greater than 100%"))
-    return causes
+    return causes + above_all(amounts["maxUnavailable"], f"{where}.maxUnavailable")
 
 
-def _int_or_percent(value: Any, where: str) -> Causes:
+def int_or_percent(value: Any, where: str) -> Causes:
     if isinstance(value, int):
         return common.at_least_zero(value, where)
     if isinstance(value, str) and not re.fullmatch(r"[0-9]+%", value):
@@ -247,6 +258,46 @@ def _go_int_or_string(value: Any) -> Shown:
     if isinstance(value, int):
         return Shown(f'intstr.IntOrString{{Type:0, IntVal:{value}, StrVal:""}}')
     return Shown(f'intstr.IntOrString{{Type:1, IntVal:0, StrVal:"{value}"}}')
+
+
+def budget(obj: Any) -> Causes:
+    """A disruption budget says how many must stay, or how many may go, not both."""
+    if obj.spec is None:
+        return []
+    spec = write(obj.spec)
+    low, high = spec.get("minAvailable"), spec.get("maxUnavailable")
+    causes: Causes = []
+    if low is not None and high is not None:
+        causes.append(field_invalid("spec", _go_budget(spec),
+                                    "minAvailable and maxUnavailable cannot be both set"))
+    for field, value in (("minAvailable", low), ("maxUnavailable", high)):
+        if value is not None:
+            causes += int_or_percent(value, f"spec.{field}") + above_all(value, f"spec.{field}")
+    if spec.get("selector") is not None:
+        causes += common.selector_faults(spec["selector"], "spec.selector")
+    policy = spec.get("unhealthyPodEvictionPolicy")
+    if policy is not None:
+        causes += one_of(policy, "spec.unhealthyPodEvictionPolicy",
+                         ("AlwaysAllow", "IfHealthyBudget"))
+    return causes
+
+
+def _go_budget(spec: Document) -> Shown:
+    shown = ", ".join(f"{name[0].upper()}{name[1:]}:(*{kind})("
+                      f"{common.POINTER if spec.get(name) is not None else 'nil'})"
+                      for name, kind in (("minAvailable", "intstr.IntOrString"),
+                                         ("selector", "v1.LabelSelector"),
+                                         ("maxUnavailable", "intstr.IntOrString"),
+                                         ("unhealthyPodEvictionPolicy",
+                                          "policy.UnhealthyPodEvictionPolicyType")))
+    return Shown(f"policy.PodDisruptionBudgetSpec{{{shown}}}")
+
+
+def above_all(value: Any, where: str) -> Causes:
+    """A percentage of more than everything."""
+    if isinstance(value, str) and re.fullmatch(r"\d+%", value) and int(value[:-1]) > 100:
+        return [field_invalid(where, _go_int_or_string(value), "must not be greater than 100%")]
+    return []
 
 
 def immutable_selector(new: Any, old: Any) -> Causes:
@@ -268,7 +319,7 @@ def node(obj: Any) -> Causes:
         where = f"metadata.taints[{at}]"
         causes += common.qualified_faults(taint.key or "", f"{where}.key")
         if taint.value and not selectors.valid_label_value(taint.value):
-            causes.append(field_invalid(f"{where}.value", taint.value, common.VALUE_TEXT))
+            causes.append(field_invalid(f"{where}.value", taint.value, selectors.VALUE_TEXT))
         causes += one_of(taint.effect, f"{where}.effect",
                          ("NoSchedule", "PreferNoSchedule", "NoExecute")) if taint.effect else [
                              field_required(f"{where}.effect")]
@@ -337,14 +388,25 @@ def quota(obj: Any) -> Causes:
     """Amounts and scopes of a quota."""
     if obj.spec is None:
         return []
+    return _quota_amounts(obj.spec.hard or (), "spec.hard") + _scope_faults(obj.spec) + \
+        _scope_selector_faults(obj.spec)
+
+
+def quota_status(obj: Any) -> Causes:
+    """Amounts that the status of a quota tells."""
+    return (_quota_amounts(obj.status.hard or (), "status.hard")
+            + _quota_amounts(obj.status.used or (), "status.used"))
+
+
+def _quota_amounts(amounts: Any, where: str) -> Causes:
     causes: Causes = []
-    for name, amount in obj.spec.hard or ():
-        place = f"spec.hard[{name}]"
+    for name, amount in amounts:
+        place = f"{where}[{name}]"
         known = name in _QUOTA or "/" in name or name.startswith(("hugepages-",
                                                                   "requests.hugepages-"))
         if "/" in name:
             causes += [field_invalid(place, Shown(name), text)
-                       for text in common.qualified_texts(name)]
+                       for text in selectors.qualified_texts(name)]
         elif not known:
             causes.append(field_invalid(place, Shown(name), "must be a standard resource type or "
                                         "fully qualified"))
@@ -354,7 +416,7 @@ def quota(obj: Any) -> Causes:
             causes.append(field_invalid(place, canonical(amount), common.NEGATIVE_TEXT))
         if (name in _COUNTED or name.startswith("count/")) and not common.whole(amount):
             causes.append(field_invalid(place, common.go_quantity(amount), "must be an integer"))
-    return causes + _scope_faults(obj.spec) + _scope_selector_faults(obj.spec)
+    return causes
 
 
 def _scope_selector_faults(spec: Any) -> Causes:
