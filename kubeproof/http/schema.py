@@ -85,7 +85,8 @@ def _without_empty(value: Any, field: str = "") -> Any:
                 continue
             if inner == {} and key in _MAPS and item == {}:
                 continue
-            kept[key] = inner
+            # A null in a map of texts is the empty text, in a patch it removes the key.
+            kept[key] = "" if inner is None and field in _MAPS else inner
         return kept
     if isinstance(value, list):
         return [_without_empty(each, field) for each in value]
@@ -138,19 +139,13 @@ def _value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
     if kind.startswith("{"):
         if not isinstance(item, dict):
             raise _fault(item, place, _go_type(kind))
-        return {key: _map_value(each, kind[1:], place, warnings) for key, each in item.items()}
+        return {key: _value(each, kind[1:], place, warnings) for key, each in item.items()}
     if is_type(kind):
         if not isinstance(item, dict):
             raise _fault(item, place, f"v1.{_go_name(kind)}")
         return _object(item, kind, place.shown, place.path, warnings)
     _check_scalar(item, kind, place)
     return item
-
-
-def _map_value(item: Any, kind: str, place: _Place, warnings: list[str]) -> Any:
-    if kind in ("bytes", "string") and item is None:
-        return ""
-    return _value(item, kind, place, warnings)
 
 
 _TEXTS = ("string", "bytes", "time", "microtime")

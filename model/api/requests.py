@@ -104,6 +104,7 @@ class Status(NamedTuple):
     uid: str = ""
     causes: tuple[Cause, ...] = ()
     retry_after_seconds: int = 0
+    continue_: str = ""
 
     @property
     def ok(self) -> bool:
@@ -403,7 +404,8 @@ def _shown(value: Any) -> str:
 
 def status_document(status: Status) -> dict[str, Any]:
     """A Status as the server sends it."""
-    document: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {},
+    metadata = {"continue": status.continue_} if status.continue_ else {}
+    document: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": metadata,
                                 "status": "Success" if status.ok else "Failure"}
     if status.message:
         document["message"] = status.message

@@ -197,7 +197,7 @@ class ApiServer(Component[State]):
             io.reply(*channel, reviews.answer(request.body, user, policy, io.now))
             return local
         if request.verb in rest.WRITES:
-            pending = Pending(channel, request, user, "")
+            pending = Pending(channel, rest.routed(request), user, "")
             return self.store.begin(local, _lane_for(local, channel), pending, io)
         if request.verb == "get":
             return self._get(local, channel, request, user, io)
@@ -218,10 +218,10 @@ class ApiServer(Component[State]):
                 return Status(code=403, reason="Forbidden",
                               message=authorization.refusal(user, asked))
             return forbidden(request.resource, request.name, authorization.refusal(user, asked))
-        fault = rest.refused_path(request, resource)
+        fault = rest.refused_path(request, resource, self.config.release)
         if fault is None and resource is not None:
             fault = rest.refused_body(request, resource)
-            if fault is None and request.verb in ("list", "watch", "deletecollection", "get"):
+            if fault is None and request.verb not in ("create", "update", "patch"):
                 fault = rest.refused_options(request, resource)
         return fault
 
@@ -326,7 +326,7 @@ class ApiServer(Component[State]):
         assert resource is not None, "routing checked the resource"
         if type(answer) is not RangeReply:
             error = answer.error if type(answer) is Failure else "etcdserver: unknown"
-            status = rest.compacted() if error == COMPACTED else timed_out(error)
+            status = rest.compacted(request) if error == COMPACTED else timed_out(error)
             return self.store.finish(local, lane, pending, refused(status), io)
         if stage == "get":
             found = storage.decoded(answer.kvs[0]) if answer.kvs else None

@@ -7,6 +7,8 @@ waits for the cache to have reached it (KEP-2340); one with a version is answere
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 from model.api import selectors
@@ -19,6 +21,9 @@ from model.api.requests import (
     bad_request,
     expired,
     failure,
+    field_forbidden,
+    field_unsupported,
+    invalid,
     method_not_allowed,
     no_such_path,
     not_found,
@@ -37,7 +42,20 @@ _SUBRESOURCE_VERBS = {"binding": ("create",), "eviction": ("create",), "token": 
                       "finalize": ("update",), "log": ("get",)}
 
 
-def refused_path(request: Request, resource: Resource | None) -> Status | None:
+SERVICES_BY_COLLECTION = (1, 23)
+"""The release since which services can be deleted as a collection."""
+
+
+def routed(request: Request) -> Request:
+    """The request as its handler takes it: a Binding that is created by itself names its pod."""
+    if request.resource == "bindings" and request.verb == "create" and request.body is not None:
+        return request._replace(resource="pods", name=request.body.metadata.name or "",
+                                subresource="binding")
+    return request
+
+
+def refused_path(request: Request, resource: Resource | None,
+                 release: tuple[int, int]) -> Status | None:
     """The failure of a request that no handler exists for."""
     if resource is None:
         return no_such_path()
@@ -52,7 +70,8 @@ def refused_path(request: Request, resource: Resource | None) -> Status | None:
         return method_not_allowed()
     if verb == "create" and request.name:
         return method_not_allowed()
-    if verb == "deletecollection" and resource.name in ("namespaces", "services"):
+    if verb == "deletecollection" and (resource.name == "namespaces" or (
+            resource.name == "services" and release < SERVICES_BY_COLLECTION)):
         return method_not_allowed()
     return None
 
@@ -81,6 +100,9 @@ def refused_body(request: Request, resource: Resource) -> Status | None:
 def refused_options(request: Request, resource: Resource) -> Status | None:
     """The failure of selectors and resource versions that cannot be understood."""
     options = request.options
+    fault = _list_fault(request) if request.verb in ("list", "watch") else _delete_fault(request)
+    if fault is not None:
+        return fault
     try:
         selectors.parse_labels(options.label_selector)
         selectors.check_fields(resource.kind, selectors.parse_fields(options.field_selector))
@@ -88,8 +110,50 @@ def refused_options(request: Request, resource: Resource) -> Status | None:
         return bad_request(error.what)
     version = options.resource_version
     if version and not version.isdigit():
-        return failure(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        return failure(500, "", f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
+                       f'parsing "{version}": invalid syntax')
     return None
+
+
+def _list_fault(request: Request) -> Status | None:
+    """The 422 of a resourceVersionMatch that does not fit the other options."""
+    options, field = request.options, "resourceVersionMatch"
+    match, causes = options.resource_version_match, []
+    if request.verb == "watch":
+        if options.continue_:
+            causes.append(field_forbidden(field, f"{field} is forbidden when continue is provided"))
+        if options.send_initial_events and match != "NotOlderThan":
+            causes.append(field_forbidden(field, f"sendInitialEvents requires setting {field} to "
+                                          "NotOlderThan"))
+        if match and not options.send_initial_events:
+            causes.append(field_forbidden(field, f"{field} is forbidden for watch unless "
+                                          "sendInitialEvents is provided"))
+        if match not in ("", "NotOlderThan"):
+            causes.append(field_unsupported(field, match, ("NotOlderThan",)))
+    elif match:
+        if not options.resource_version:
+            causes.append(field_forbidden(field, f"{field} is forbidden unless resourceVersion is "
+                                          "provided"))
+        if options.continue_:
+            causes.append(field_forbidden(field, f"{field} is forbidden when continue is provided"))
+        if match not in ("Exact", "NotOlderThan"):
+            causes.append(field_unsupported(field, match, ("Exact", "NotOlderThan", "")))
+        if match == "Exact" and options.resource_version == "0":
+            causes.append(field_forbidden(field, f'{field} "exact" is forbidden for '
+                                          'resourceVersion "0"'))
+    return invalid("ListOptions", "meta.k8s.io", "", tuple(causes)) if causes else None
+
+
+_POLICIES = ("Foreground", "Background", "Orphan")
+
+
+def _delete_fault(request: Request) -> Status | None:
+    """The 422 of a deletion with a policy that there is not."""
+    policy = request.options.propagation_policy
+    if not policy or policy in _POLICIES:
+        return None
+    return invalid("DeleteOptions", "meta.k8s.io", "", (field_unsupported(
+        "propagationPolicy", policy, (*_POLICIES, "nil")),))
 
 
 # -- get ----------------------------------------------------------------------------------------
@@ -151,10 +215,10 @@ def page_request(request: Request) -> Range | Status:
     prefix = prefix_of(request)
     start, revision = prefix, 0
     if options.continue_:
-        token = _token(options.continue_)
-        if token is None:
-            return bad_request("continue key is not valid: the continue token is malformed")
-        revision, start = token
+        token = continued(options.continue_)
+        if type(token) is Status:
+            return token
+        revision, start = token[0], prefix + token[1]
     elif options.resource_version and options.resource_version != "0":
         revision = int(options.resource_version)
     # Selectors filter what was read, so a page with selectors reads everything that is left.
@@ -163,9 +227,46 @@ def page_request(request: Request) -> Range | Status:
     return Range(start, prefix_end(prefix), revision, limit)
 
 
-def _token(text: str) -> tuple[int, str] | None:
-    revision, _, start = text.partition(":")
-    return (int(revision), start) if revision.isdigit() and start else None
+_NO_TOKEN = "invalid continue token: continue key is not valid: "
+LATEST = -1
+"""The revision in a token that goes on from whatever is stored now."""
+
+
+def token_of(revision: int, start: str) -> str:
+    """The continue token of the page after: a revision, and the key within the list's prefix."""
+    text = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start},
+                      separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def continued(text: str) -> Any:
+    """Revision (0: the newest) and key of a continue token; the 400 when it is none."""
+    try:
+        decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("latin-1")
+    except ValueError:
+        return bad_request(f"{_NO_TOKEN}illegal base64 data at input byte {len(text) // 4 * 4}")
+    try:
+        token = json.loads(decoded)
+        version, revision, start = token["v"], token["rv"], token["start"]
+    except (ValueError, TypeError, KeyError):
+        return bad_request(f"{_NO_TOKEN}invalid character {go_character(decoded[:1])} looking for "
+                           "beginning of value")
+    if version != "meta.k8s.io/v1" or type(revision) is not int or type(start) is not str:
+        return bad_request(f"{_NO_TOKEN}server does not recognize this encoded version {version}")
+    if revision == 0:
+        return bad_request("invalid continue token: incorrect encoded resourceVersion in "
+                           f"continueToken (version {version})")
+    return max(0, revision), start
+
+
+def go_character(char: str) -> str:
+    """A character as Go's JSON decoder shows it."""
+    if char in ("'", '"'):
+        return "'\\''" if char == "'" else "'\"'"
+    if char.isascii() and char.isprintable():
+        return f"'{char}'"
+    short = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char)
+    return f"'{short}'" if short else f"'\\u{ord(char or chr(0)):04x}'"
 
 
 def page(request: Request, resource: Resource, kvs: tuple[KeyValue, ...], total: int,
@@ -176,23 +277,37 @@ def page(request: Request, resource: Resource, kvs: tuple[KeyValue, ...], total:
     following, left = "", None
     for at, kv in enumerate(kvs):
         if options.limit and len(chosen) == options.limit:
-            following, left = f"{revision}:{kv.key}", total - at
+            following, left = token_of(revision, _within(request, kvs[at - 1].key)), total - at
             break
         obj = storage.decoded(kv)
         if storage.matches(options.label_selector, options.field_selector, obj):
             chosen.append(obj)
     if not following and options.limit and total > len(kvs):
-        following, left = f"{revision}:{kvs[-1].key}\0", total - len(kvs)
+        following, left = token_of(revision, _within(request, kvs[-1].key)), total - len(kvs)
     if options.label_selector or options.field_selector:
         left = None
     return Reply(200, ObjectList(f"{resource.kind}List", tuple(chosen), str(revision), following,
                                  left, resource.api_version))
 
 
-def compacted() -> Status:
-    """410: the revision of a page is gone."""
-    return expired("The provided continue parameter is too old to display a consistent list "
-                   "result. You can start a new list without the continue parameter.")
+def _within(request: Request, key: str) -> str:
+    """The key right after `key`, without the prefix of the list."""
+    return key[len(prefix_of(request)):] + "\0"
+
+
+def compacted(request: Request) -> Status:
+    """410: the revision of a page is gone. A client that had begun may go on, inconsistently."""
+    text = request.options.continue_
+    if not text:
+        return expired("The resourceVersion for the provided list is too old.")
+    token = continued(text)
+    return expired(
+        "The provided continue parameter is too old to display a consistent list result. You can "
+        "start a new list without the continue parameter, or use the continue token in this "
+        "response to retrieve the remainder of the results. Continuing with the provided token "
+        "results in an inconsistent list - objects that were created, modified, or deleted between "
+        "the time the first chunk was returned and now may show up in the list."
+    )._replace(continue_=token_of(LATEST, token[1]))
 
 
 # -- watch --------------------------------------------------------------------------------------

@@ -196,10 +196,10 @@ def test_an_eviction_asks_the_budget(cluster: Cluster) -> None:
     cluster.ask(update_status(make("Pod", "p", spec=POD, status=running, metadata=labels)))
     budget = make("PodDisruptionBudget", "b", "policy/v1",
                   spec={"minAvailable": 1, "selector": {"matchLabels": {"app": "w"}}})
-    cluster.ask(create(budget))
+    budget = cluster.ask(create(budget)).body
     eviction = make("Eviction", "p", "policy/v1")
     assert cluster.ask(evict("default", "p", eviction)).code == 429
-    seen = budget._replace(status=freeze({  # type: ignore[attr-defined]  # a NamedTuple
+    seen = budget._replace(status=freeze({
         **thaw(budget), "status": {"observedGeneration": 1, "disruptionsAllowed": 1,
                                    "currentHealthy": 2, "desiredHealthy": 1,
                                    "expectedPods": 2}}).status)

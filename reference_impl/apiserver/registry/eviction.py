@@ -8,32 +8,55 @@ from __future__ import annotations
 from typing import Any
 
 from model.api import conditions, selectors
-from model.api.objects import Condition, PodDisruptionBudgetStatus, pairs, put, timestamp
+from model.api.objects import (
+    Condition,
+    PodDisruptionBudgetStatus,
+    PodStatus,
+    pairs,
+    put,
+    timestamp,
+)
 from model.api.requests import Cause, Status, budget_exhausted
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.apiserver.registry import deletion, transforms
 from reference_impl.apiserver.registry.allocators import Work
 from reference_impl.apiserver.registry.transforms import Write
 
-GRANT = "grant"
+GRANT, MARK = "grant", "mark"
 
 
 def decided(cache: FrozenMap[str, FrozenMap[str, Any]], write: Write, pod: Any) -> Any:
-    """What an eviction makes of a pod: a Status, or the outcome of its deletion with the budget
-    that must grant it first, as (outcome, work)."""
-    gone = transforms.evicted(_as_delete(write), pod)
+    """What an eviction makes of a pod: a Status, or the outcome of its deletion with what comes
+    before it, as (outcome, work): a budget grants it, and the pod is told why it goes."""
+    gone = outcome(write, pod)
     if type(gone) is Status:
         return gone
-    if _needs_no_grant(pod):
-        return gone, ()
-    budgets = matching(cache, pod)
+    key = f"{pod.metadata.namespace}/{pod.metadata.name}"
+    mark = Work(MARK, "pods", key)
+    budgets = () if _needs_no_grant(pod) else matching(cache, pod)
     if not budgets:
-        return gone, ()
+        return gone, (mark,)
     if len(budgets) > 1:
         return Status(code=500, message="This pod has more than one PodDisruptionBudget, which "
                       "the eviction subresource does not support.")
     key = f"{pod.metadata.namespace}/{budgets[0].metadata.name}"
-    return gone, (Work(GRANT, "poddisruptionbudgets", key, (pod,)),)
+    return gone, (Work(GRANT, "poddisruptionbudgets", key, (pod,)), mark)
+
+
+def outcome(write: Write, pod: Any) -> Any:
+    """What the deletion that an eviction asks for makes of a pod."""
+    return transforms.evicted(_as_delete(write), pod)
+
+
+def marked(pod: Any, now: int) -> Any:
+    """The pod with the condition that tells why it goes."""
+    status = pod.status or PodStatus()
+    if conditions.is_true(status.conditions, "DisruptionTarget"):
+        return pod
+    target = Condition("DisruptionTarget", "True", "EvictionByEvictionAPI",
+                       "Eviction API: evicting", last_transition_time=timestamp(now))
+    return put(pod, "status", put(status, "conditions",
+                                  conditions.set_condition(status.conditions, target)))
 
 
 def _as_delete(write: Write) -> Write:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from model.api.objects import timestamp, with_metadata, with_resource_version
+from model.api.objects import Metadata, timestamp, with_metadata, with_resource_version
 from model.api.requests import (
     ObjectList,
     Reply,
@@ -57,7 +57,7 @@ from reference_impl.apiserver.registry import (
 from reference_impl.apiserver.registry.allocators import Limits, RangeAllocation, Work
 from reference_impl.apiserver.registry.defaulting import defaulted
 from reference_impl.apiserver.registry.deletion import REMOVE
-from reference_impl.apiserver.registry.names import TRIES_MAX, entropy, suffix_from
+from reference_impl.apiserver.registry.names import TRIES_MAX, entropy, suffix_from, uid_from
 from reference_impl.apiserver.state import NO_CLIENT, Parked, Pending, State, with_pending
 from reference_impl.apiserver.storage import resource_named, storage_key
 
@@ -152,24 +152,24 @@ class Store:
         """The object as it would be stored, or a verdict that stops it."""
         request = pending.request
         body = request.body
-        if body.kind == "LimitRange" and not body.metadata.name \
-                and not body.metadata.generate_name:
-            body = with_metadata(body, body.metadata._replace(generate_name="limits-"))
         config = self.config
         metadata = strategies.prepared_metadata(
             body.metadata, resource, request.namespace, config.seed, local.incarnation,
             local.ordinal, io.now)
+        if body.kind == "LimitRange" and not metadata.name:
+            metadata = metadata._replace(name=uid_from(entropy(
+                config.seed, local.incarnation, local.ordinal, "limitranges")))
         obj = defaulted(with_metadata(body, metadata))
         sent = getattr(obj, "spec", None)
         attributes = self._attributes(local, pending, resource, CREATE, None)
         obj = admission.admitted(config.plugins, attributes, obj)
         if type(obj) in (Status, LookUp, WaitFor):
-            return obj
+            return obj if body.metadata.name else _unnamed(obj, metadata.name, body.metadata)
         obj = strategies.prepare_create(obj, resource)
         causes = [*validation.faults(obj, resource, sent), *validation.creation_faults(obj)]
         if causes:
             return invalid(resource.kind, resource.group, obj.metadata.name or "", tuple(causes))
-        return obj
+        return admission.checked(config.plugins, attributes, obj) or obj
 
     def _attributes(self, local: State, pending: Pending, resource: Resource, operation: str,
                     old: Any) -> Attributes:
@@ -361,14 +361,18 @@ class Store:
         """One compare-and-swap on the object of the first piece of work."""
         item = pending.work[0]
         target = pending.target
+        marks = item.verb == eviction.MARK
         if target is None:
-            target = local.cache.get(item.resource, EMPTY).get(item.key)
+            target = (pending.base if marks
+                      else local.cache.get(item.resource, EMPTY).get(item.key))
         if target is None:
             return self._next(local, lane, pending._replace(work=pending.work[1:]), io)
         if item.verb == resource_quota.CHARGE:
             done = self._charged(pending, item, target)
         elif item.verb == eviction.GRANT:
             done = self._granted(pending, item, target, io)
+        elif marks:
+            done = self._marked(pending, target, io)
         else:
             done = self._taken_from(target, pending.candidate, item)
         if type(done) is Status:
@@ -379,7 +383,8 @@ class Store:
             return self._next(local, lane, kept._replace(work=pending.work[1:], target=None), io)
         txn = storage.replacing(storage_key(item.resource, item.key), target, changed)
         # The allocation counts only once etcd has taken it: `target` keeps what it gives.
-        waiting = pending._replace(stage="work", target=_Attempt(candidate, undo))
+        waiting = pending._replace(stage="work", target=_Attempt(
+            candidate, undo, changed if marks else None))
         return self._ask(local, lane, waiting, txn, io)
 
     def _charged(self, pending: Pending, item: Work, quota: Any) -> Any:
@@ -391,6 +396,14 @@ class Store:
     def _granted(self, pending: Pending, item: Work, budget: Any, io: Io) -> Any:
         done = eviction.granted(budget, item.detail[0], io.now)
         return done if type(done) is Status else (done, pending.candidate, ())
+
+    def _marked(self, pending: Pending, pod: Any, io: Io) -> Any:
+        resource = resource_named("pods")
+        assert resource is not None, "pods are always served"
+        changed = eviction.marked(pod, io.now)
+        write = transforms.Write(pending.request, resource, io.now)
+        gone = eviction.outcome(write, changed)
+        return gone if type(gone) is Status else (changed, gone, ())
 
     def _taken_from(self, range_: RangeAllocation, service: Any, item: Work) -> Any:
         limits = self.config.limits
@@ -415,6 +428,10 @@ class Store:
             return self._give_back(local, lane, pending._replace(
                 after=pending.after[1:], target=None), io)
         attempt = pending.target
+        if attempt.base is not None:
+            # The pod was written, so what follows stands on the new version.
+            pending = pending._replace(
+                base=with_resource_version(attempt.base, str(answer.revision)))
         return self._next(local, lane, pending._replace(
             candidate=attempt.candidate, undo=(*pending.undo, *attempt.undo),
             work=pending.work[1:], target=None), io)
@@ -536,6 +553,14 @@ class Store:
         return with_pending(local, lane, None) if lane in local.pending else local
 
 
+def _unnamed(verdict: Any, made: str | None, sent: Metadata) -> Any:
+    """A refusal of an object whose name was still to be generated: it shows the prefix."""
+    if type(verdict) is not Status or not made:
+        return verdict
+    shown = sent.generate_name or ""
+    return verdict._replace(name=shown, message=verdict.message.replace(f'"{made}"', f'"{shown}"'))
+
+
 def _warnings(pending: Pending, reply: Reply) -> tuple[str, ...]:
     """What a person should be warned of: whatever validation let through."""
     obj = pending.candidate
@@ -551,4 +576,5 @@ class _Attempt(NamedTuple):
 
     candidate: Any
     undo: tuple[Work, ...]
+    base: Any = None
 

@@ -17,9 +17,11 @@ from model.api.objects import (
     Scale,
     ScaleSpec,
     ScaleStatus,
+    pairs,
     put,
     rest_fields,
     timestamp,
+    with_annotations,
     with_rest,
 )
 from model.api.requests import (
@@ -255,6 +257,9 @@ def bound(write: Write, pod: Any) -> Any:
                           rest=b'{"lastProbeTime":null}')
     status = put(status, "conditions", set_condition(status.conditions, scheduled))
     spec = put(pod.spec, "node_name", target.name)
+    if binding.metadata.annotations:
+        annotations = {**dict(pod.metadata.annotations or ()), **dict(binding.metadata.annotations)}
+        pod = with_annotations(pod, pairs(annotations))
     return put(put(pod, "spec", spec), "status", status)
 
 

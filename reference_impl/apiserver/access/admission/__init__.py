@@ -31,6 +31,8 @@ ORDER = (
     ("Priority", priority.admit),
     ("DefaultTolerationSeconds", default_toleration_seconds.admit),
 )
+CHECKS = (("LimitRanger", limit_ranger.validate),)
+"""What is looked at once the object is known to be valid."""
 QUOTA = "ResourceQuota"
 OFF_BY_DEFAULT = frozenset(("AlwaysPullImages",))
 NAMES = (*(name for name, _ in ORDER), QUOTA)
@@ -47,6 +49,16 @@ def admitted(plugins: frozenset[str], attributes: Attributes, obj: Any) -> Any:
     return obj
 
 
+def checked(plugins: frozenset[str], attributes: Attributes, obj: Any) -> Status | None:
+    """Why a valid object may not be stored, the first reason."""
+    for name, check in CHECKS:
+        if name in plugins:
+            fault = check(attributes, obj)
+            if fault is not None:
+                return fault
+    return None
+
+
 _STOPS = (Status, LookUp, WaitFor)
 __all__ = ["NAMES", "OFF_BY_DEFAULT", "ORDER", "QUOTA", "Attributes", "LookUp", "Verdict",
-           "WaitFor", "admitted", "resource_quota"]
+           "WaitFor", "admitted", "checked", "resource_quota"]

@@ -1,45 +1,81 @@
 """LimitRanger: containers get the defaults of the namespace's limit ranges and obey their bounds.
 
-Source: Kubernetes documentation, "Limit Ranges". Not modelled: ratios of claims' storage.
+The defaults are set before the object is validated, the bounds are looked at after. Source:
+Kubernetes documentation, "Limit Ranges". Not modelled: ratios of claims' storage.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from model.api.objects import Container, Pairs, Pod, PodSpec, ResourceRequirements, pairs, put
+from model.api.objects import (
+    Container,
+    Pairs,
+    Pod,
+    PodSpec,
+    ResourceRequirements,
+    pairs,
+    put,
+    with_annotations,
+)
 from model.api.quantities import add, compare, milli
-from model.api.requests import forbidden
+from model.api.requests import Status, forbidden
 from reference_impl.apiserver.access.admission.attributes import CREATE, Attributes
 
 
 def admit(attributes: Attributes, obj: Any) -> Any:
-    """A pod with the default requests and limits, or why it breaks a bound."""
-    if obj.kind != "Pod" or attributes.operation != CREATE or not attributes.cache.get(
-            "limitranges"):
-        return obj
-    ranges = attributes.of_namespace("limitranges")
-    if not ranges or obj.spec is None:
-        return obj
-    faults: list[str] = []
-    for limit_range in ranges:
-        for item in (limit_range.spec.limits or ()) if limit_range.spec else ():
-            if item.type == "Container":
-                obj = _with_defaults(obj, item)
-    for limit_range in ranges:
-        for item in (limit_range.spec.limits or ()) if limit_range.spec else ():
-            faults.extend(_faults(obj, item))
-    if faults:
-        why = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
-        return forbidden("pods", obj.metadata.name or "", why)
+    """A pod with the default requests and limits, and an annotation that tells of them."""
+    for item in _items(attributes, obj):
+        if item.type == "Container":
+            obj = _with_defaults(obj, item)
     return obj
+
+
+def validate(attributes: Attributes, obj: Any) -> Status | None:
+    """Why a pod breaks the bounds of its namespace."""
+    faults = [fault for item in _items(attributes, obj) for fault in _faults(obj, item)]
+    if not faults:
+        return None
+    why = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
+    return forbidden("pods", obj.metadata.name or "", why)
+
+
+def _items(attributes: Attributes, obj: Any) -> list[Any]:
+    """The limits that concern a request, most often none."""
+    if obj.kind != "Pod" or attributes.operation != CREATE or not attributes.cache.get(
+            "limitranges") or obj.spec is None:
+        return []
+    return [item for limit_range in attributes.of_namespace("limitranges")
+            if limit_range.spec is not None for item in limit_range.spec.limits or ()]
 
 
 def _with_defaults(pod: Pod, item: Any) -> Pod:
     spec: PodSpec = pod.spec  # type: ignore[assignment]  # checked by the caller
     changed = spec._replace(
         containers=_each(spec.containers, item), init_containers=_each(spec.init_containers, item))
-    return pod if changed == spec else put(pod, "spec", changed)
+    if changed == spec:
+        return pod
+    told = [text for group, before in (("container", spec.containers),
+                                       ("init container", spec.init_containers))
+            for container in before or () for text in _told(container, item, group)]
+    annotations = {**dict(pod.metadata.annotations or ()),
+                   ANNOTATION: f"LimitRanger plugin set: {'; '.join(told)}"}
+    return put(with_annotations(pod, pairs(annotations)), "spec", changed)
+
+
+ANNOTATION = "kubernetes.io/limit-ranger"
+
+
+def _told(container: Container, item: Any, group: str) -> list[str]:
+    """What was set for one container, in words."""
+    wish = container.resources or ResourceRequirements()
+    texts = []
+    for word, defaults, given in (("request", item.default_request, wish.requests),
+                                  ("limit", item.default, wish.limits)):
+        names = [name for name, _ in defaults or () if name not in dict(given or ())]
+        if names:
+            texts.append(f"{', '.join(names)} {word} for {group} {container.name}")
+    return texts
 
 
 def _each(containers: tuple[Container, ...] | None, item: Any) -> tuple[Container, ...] | None:
