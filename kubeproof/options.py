@@ -90,7 +90,11 @@ def made_ready(document: Mapping[str, Any]) -> tuple[System, World]:
     from model.api.scenario_file import from_document
     from reference_impl.cluster import build, start
     scenario = from_document(document, "scenario of the trace")
-    system = build(scenario)
+    if scenario.setting("serve-components", ""):
+        from kubeproof.http import served
+        system = served.build(scenario)
+    else:
+        system = build(scenario)
     return system, start(system, scenario)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,14 +56,22 @@ def line(system: System, step: Transition, start_ms: int = 0) -> str:
 
 def story(system: System, start: World, actions: Sequence[Action], limit: int = 60) -> str:
     """The history, a line a step; the middle of a long one is left out and counted."""
-    steps = list(transitions(system, start, actions))
-    lines = [f"{number:4d} {line(system, step, start.now)}"
-             for number, step in enumerate(steps, 1)]
-    if len(lines) > limit:
-        head = limit // 3
-        left_out = len(lines) - limit
-        lines = [*lines[:head], f"     … {left_out} steps …", *lines[head + left_out:]]
+    head: list[str] = []
+    tail: deque[tuple[int, Transition]] = deque(maxlen=limit - limit // 3)
+    number = 0
+    for number, step in enumerate(transitions(system, start, actions), 1):
+        if number <= limit // 3:
+            head.append(_numbered(system, number, step, start.now))
+        else:
+            tail.append((number, step))
+    lines = [*head, *(_numbered(system, at, step, start.now) for at, step in tail)]
+    if number > limit:
+        lines.insert(len(head), f"     … {number - limit} steps …")
     return "\n".join(lines)
+
+
+def _numbered(system: System, number: int, step: Transition, start_ms: int) -> str:
+    return f"{number:4d} {line(system, step, start_ms)}"
 
 
 def verdict(history: History) -> str:

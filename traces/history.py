@@ -33,7 +33,7 @@ from model.kernel.values import canonical_json, stable_digest
 VERSION = 1
 FIRST = "kubeproof trace "
 FENCE = "---"
-LIMIT_BYTES = 64 * 1024 * 1024
+LIMIT_BYTES = 256 * 1024 * 1024
 _FIELDS = ("scenario", "seed", "property", "message", "mutant")
 
 

@@ -41,7 +41,7 @@ def replay(system: System, start: World, actions: Sequence[Action],
     for action in actions[:stop_at]:
         try:
             step = system.transition(world, action)
-        except AssertionError as fault:
+        except Exception as fault:  # what a recorded run survived by starting a component anew
             return Replayed((*taken, action), skipped, world, crashed(action, fault),
                             len(taken) + 1)
         if step is None:
@@ -83,10 +83,14 @@ def _still_pending(system: System, world: World, checker: Checker, name: str,
 
 
 def transitions(system: System, start: World, actions: Sequence[Action]) -> Iterator[Transition]:
-    """The transitions of a history, skipping what is not possible."""
+    """The transitions of a history, skipping what is not possible, up to where a component
+    failed."""
     world = start
     for action in actions:
-        step = system.transition(world, action)
+        try:
+            step = system.transition(world, action)
+        except Exception:  # what `replay` reports as a violation
+            return
         if step is not None:
             world = step.after
             yield step

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
-import time
+import ipaddress
+import shutil
+import signal
+import sys
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.kernel.errors import InputError
+
+if TYPE_CHECKING:
+    from kubeproof.http.engine import Engine
+    from model.api.scenario import Scenario
 
 HELP = "serve the API over HTTP, with the simulated cluster behind it, for real clients"
 PARTS = ("apiserver", "etcd", "controllers", "scheduler", "kubelet", "proxy", "cloud",
          "no-anonymous")
-CRASHES_MAX = 1_000_000
 DEFAULT_PARTS = "apiserver,etcd,controllers,scheduler,kubelet,proxy,cloud"
+SPEEDS = ("real", "max", "step")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,54 +36,66 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"which of {', '.join(PARTS)} run")
     parser.add_argument("--nodes", type=int, metavar="N", help="how many machines")
     parser.add_argument("--scenario", default="worked-example", metavar="FILE")
+    parser.add_argument("--speed", choices=SPEEDS, default="real",
+                        help="real: as fast as the wall clock; max: nobody waits for a timer; "
+                        "step: only by command (default real)")
+    parser.add_argument("--record", type=Path, metavar="TRACE",
+                        help="write all that happens to a trace that `kubeproof replay` takes")
+    parser.add_argument("--record-secrets", action="store_true",
+                        help="with the data of Secrets, instead of placeholders")
+    parser.add_argument("--no-check", dest="check", action="store_false",
+                        help="do not check the properties while serving")
     parser.add_argument("--token-auth-file", type=Path, metavar="CSV",
-                        help='lines of token,user,uid,"group,group"')
+                        help='lines of token,user,uid,"group,group"; without it one administrator '
+                        "is made up")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE",
+                        help="write what a client needs to be the first user")
+    parser.add_argument("--insecure", action="store_true",
+                        help="HTTP without encryption; kubectl sends no token over it")
     parser.add_argument("--cert-dir", type=Path, metavar="DIR",
-                        help="serve HTTPS with apiserver.crt and apiserver.key of this folder; "
-                             "made there, self-signed, when missing (kubectl sends tokens over "
-                             "HTTPS only)")
+                        help="serve with apiserver.crt and apiserver.key of this folder; made "
+                             "there, self-signed, when missing (default: made for this run)")
     parser.add_argument("--disable-admission-plugins", default="", metavar="NAME,…")
     parser.add_argument("--enable-admission-plugins", default="", metavar="NAME,…")
     parser.add_argument("--release", default="1.32")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until interrupted."""
+    """Serve until interrupted. 1 when a property was violated meanwhile."""
     import uvicorn
 
+    from kubeproof.http import wire
     from kubeproof.http.app import App, Tokens
-    from kubeproof.http.engine import Engine
 
     parts = _parts(options.parts)
-    tokens = Tokens(_tokens(options.token_auth_file))
-    anonymous = "no-anonymous" not in parts
-    engine = Engine(_system(options, parts, tokens.users, anonymous), wall=time.monotonic)
-    app = App(engine, tokens, anonymous)
-    certificate, key = _certificate(options.cert_dir, options.host)
-    scheme = "https" if certificate else "http"
-    print(f"serving {', '.join(parts)} on {scheme}://{options.host}:{options.port}", flush=True)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning",
-                access_log=False, timeout_graceful_shutdown=1,
-                ssl_certfile=certificate, ssl_keyfile=key)
-    return 0
-
-
-def _certificate(folder: Path | None, host: str) -> tuple[Path | None, Path | None]:
-    """The certificate and key to serve with, or none. InputError when one of them is missing or
-    the folder cannot be used."""
-    from kubeproof.http.certificate import self_signed
-    if folder is None:
-        return None, None
-    pair = folder / "apiserver.crt", folder / "apiserver.key"
-    there = [path.exists() for path in pair]
-    if any(there) and not all(there):
-        raise InputError("a certificate and its key belong together", where=str(folder),
-                         fix="both apiserver.crt and apiserver.key, or neither: they are made then")
+    entries = _tokens(options.token_auth_file) or [_administrator()]
+    _refuse_open_door(options, parts)
+    tokens = Tokens(entries)
+    scenario = _scenario(options, parts, tokens.users)
+    pair = None if options.insecure else _certificate(options.cert_dir, options.host)
+    wires = wire.Wires()
+    engine = _engine(options, scenario)
+    app = App(engine, tokens, "no-anonymous" not in parts, cut=wires.cut)
+    config = uvicorn.Config(app, host=options.host, port=options.port, log_level="warning",
+                            access_log=False, timeout_graceful_shutdown=1, http=wires.protocol(),
+                            h11_max_incomplete_event_size=2 * 65536,
+                            ssl_certfile=pair and pair[0], ssl_keyfile=pair and pair[1])
+    config.load()
+    authority = pair[0].read_bytes() if pair is not None else b""
+    if pair is not None and options.cert_dir is None:
+        shutil.rmtree(pair[0].parent)  # read by now; what was made for this run is not kept
+    url = f"{'http' if pair is None else 'https'}://{_shown(options.host)}:{options.port}"
+    if options.kubeconfig is not None:
+        wire.write_kubeconfig(options.kubeconfig, url, entries[0][0], authority)
+    _welcome(options, parts, url, entries[0][0])
+    # Both signals end a server in the usual way: the recording is sealed, the verdict is given.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return pair if all(there) else self_signed(folder, host)
-    except OSError as error:
-        raise InputError(f"cannot be used: {error.strerror}", where=str(folder)) from None
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
+    finally:
+        _farewell(engine, options)
+    return 1 if engine.violated else 0
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -84,6 +105,29 @@ def _parts(text: str) -> tuple[str, ...]:
             raise InputError(f"there is no component {part!r}", where="--components",
                              fix="one or more of " + ", ".join(PARTS))
     return parts
+
+
+def _refuse_open_door(options: argparse.Namespace, parts: tuple[str, ...]) -> None:
+    """Beyond this machine, only those with a token may enter, and only encrypted."""
+    try:
+        inside = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
+    except ValueError:
+        inside = False
+    if inside:
+        return
+    if "no-anonymous" not in parts or options.token_auth_file is None:
+        raise InputError(f"{options.host} can be reached from other machines", where="--host",
+                         fix="require tokens: --components …,no-anonymous --token-auth-file CSV")
+    if options.insecure:
+        raise InputError("tokens would travel unencrypted", where="--insecure",
+                         fix="leave it out, or listen on 127.0.0.1")
+
+
+def _administrator() -> tuple[str, Any]:
+    import secrets
+
+    from reference_impl.apiserver.state import User
+    return secrets.token_urlsafe(24), User("kubernetes-admin", "", ("system:masters",))
 
 
 def _tokens(path: Path | None) -> list[tuple[str, Any]]:
@@ -107,17 +151,30 @@ def _tokens(path: Path | None) -> list[tuple[str, Any]]:
     return found
 
 
-def _system(options: argparse.Namespace, parts: tuple[str, ...], users: dict[str, Any],
-            anonymous: bool) -> Any:
-    """The scenario's system with the chosen components, and a door for outside clients."""
+def _certificate(folder: Path | None, host: str) -> tuple[Path, Path]:
+    """The certificate and key to serve with. InputError when one of them is missing or the folder
+    cannot be used."""
+    from kubeproof.http.certificate import self_signed
+    if folder is None:
+        return self_signed(Path(tempfile.mkdtemp(prefix="kubeproof-")), host)
+    pair = folder / "apiserver.crt", folder / "apiserver.key"
+    there = [path.exists() for path in pair]
+    if any(there) and not all(there):
+        raise InputError("a certificate and its key belong together", where=str(folder),
+                         fix="both apiserver.crt and apiserver.key, or neither: they are made then")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return pair if all(there) else self_signed(folder, host)
+    except OSError as error:
+        raise InputError(f"cannot be used: {error.strerror}", where=str(folder)) from None
+
+
+def _scenario(options: argparse.Namespace, parts: tuple[str, ...],
+              users: dict[str, Any]) -> Scenario:
+    """The scenario with the chosen components and users, beginning now."""
+    from kubeproof.http import served
     from kubeproof.options import load_scenario
     from model.api.objects import EPOCH
-    from model.kernel.fault import FaultPlan
-    from model.kernel.system import System
-    from model.kernel.values import FrozenMap
-    from reference_impl.apiserver.component import ApiServer, config_of
-    from reference_impl.apiserver.outside import Outside
-    from reference_impl.cluster import build
 
     scenario = load_scenario(options.scenario)
     if options.nodes is not None:
@@ -126,27 +183,66 @@ def _system(options: argparse.Namespace, parts: tuple[str, ...], users: dict[str
     if "scheduler" in parts and "controllers" not in parts:
         # Nobody would make the accounts, and nobody would take the taints away.
         off += ",ServiceAccount,TaintNodesByCondition"
-    settings = {**dict(scenario.settings), "disable-admission-plugins": off,
-                "enable-admission-plugins": options.enable_admission_plugins,
-                "watch-cache-size": "1000", "scheduler-scores": "kept",
-                "workloads": "yes" if "controllers" in parts else "no"}
-    scenario = replace(scenario, release=options.release, script=(),
+    scenario = replace(scenario, release=options.release,
                        service_range="10.96.0.0/16" if options.release != "1.3"
-                       else scenario.service_range, settings=tuple(sorted(settings.items())))
-    server = ApiServer(config_of(scenario), FrozenMap(users.items()), anonymous)
-    chosen = [server if component.name == "apiserver" else component
-              for component in build(scenario).components if _runs(component.name, parts)]
-    now = datetime.now(UTC)
-    # A component that fails is restarted by the fault that stands for a crash.
-    crashes = FaultPlan((("crash", CRASHES_MAX),))
-    return System((*chosen, Outside()), (), crashes,
-                  int((now - EPOCH).total_seconds() * 1000))
+                       else scenario.service_range)
+    started = int((datetime.now(UTC) - EPOCH).total_seconds() * 1000)
+    return served.scenario_of(scenario, parts, users, started, {
+        "disable-admission-plugins": off,
+        "enable-admission-plugins": options.enable_admission_plugins,
+        "watch-cache-size": "1000", "scheduler-scores": "kept"})
 
 
-def _runs(name: str, parts: tuple[str, ...]) -> bool:
-    family = name.partition("/")[0]
-    if family in ("apiserver", "etcd"):
-        return True
-    if family in ("controllers", "cloud"):
-        return "controllers" in parts
-    return {"kube-proxy": "proxy"}.get(family, family) in parts
+def _engine(options: argparse.Namespace, scenario: Scenario) -> Engine:
+    """The running system, checked and recorded as the flags say."""
+    from kubeproof.http import served
+    from kubeproof.http.engine import Engine
+    from kubeproof.http.secrecy import Veil
+    from model.api.scenario_file import to_document
+    from model.kernel.property import Checker, Violation
+    from traces.history import History
+    from traces.record import Recorder
+
+    def report(violation: Violation) -> None:
+        replay = f"\n  replay it: kubeproof replay {options.record}" if options.record else ""
+        print(f"VIOLATED: {violation.property.replace('_', ' ')}\n  {violation.message}{replay}",
+              file=sys.stderr, flush=True)
+
+    system = served.build(scenario)
+    checker = None
+    if options.check:
+        from kubeproof.explorer import all_properties
+        checker = Checker(system, all_properties())
+    record = None
+    if options.record is not None:
+        start = History(to_document(scenario), ())
+        record = (Recorder(options.record, start) if options.record_secrets
+                  else Recorder(options.record, start, veil=Veil()))
+    return Engine(system, speed=options.speed, checker=checker, record=record, report=report)
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _welcome(options: argparse.Namespace, parts: tuple[str, ...], url: str, token: str) -> None:
+    print(f"serving {', '.join(parts)} on {url}")
+    if options.kubeconfig is not None:
+        print(f"  kubectl --kubeconfig {options.kubeconfig} get nodes")
+    elif options.token_auth_file is None:
+        # Made up for this run, and shown this once: nobody could use it otherwise.
+        skip = "" if options.insecure else " --insecure-skip-tls-verify"
+        print(f"  kubectl --server {url} --token {token}{skip} get nodes")
+    if options.token_auth_file is None:
+        print(f"  {url}/ui#token={token}")
+    sys.stdout.flush()
+
+
+def _farewell(engine: Engine, options: argparse.Namespace) -> None:
+    """Seal the recording, and say what was violated."""
+    from kubeproof.failures import provenance
+    engine.stop(provenance())
+    for name, times in sorted(engine.violated.items()):
+        print(f"violated {times} times: {name.replace('_', ' ')}", file=sys.stderr)
+    if engine.violated and options.record is not None:
+        print(f"replay it: kubeproof replay {options.record}", file=sys.stderr)

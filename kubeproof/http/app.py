@@ -1,26 +1,25 @@
-"""The ASGI application: URLs in, answers and streams of events out. Built on Starlette.
+"""The ASGI application: URLs in, answers and streams of events out.
 
 Each HTTP request becomes one input of the component `outside` and waits for what comes back on its
-connection; nothing is decided here that the simulated server decides. Watches are streamed, one
-JSON event a line.
+connection; nothing is decided here that the simulated server decides. What is no resource (health,
+metrics, discovery, the page for people) is answered here, after the same question who may see it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
-from starlette.requests import Request as HttpRequest
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
-
-from kubeproof.http import bodies, discovery, documents, paths, render
+from kubeproof.http import bodies, discovery, documents, health, paths, render
 from kubeproof.http.engine import Engine
+from kubeproof.http.metrics import Metrics
 from kubeproof.http.render import Wish
+from kubeproof.http.watches import Cursor, Feed
 from model.api.requests import (
     Reply,
     Request,
@@ -35,15 +34,25 @@ from model.api.requests import (
 from reference_impl.apiserver.access import authentication, authorization
 from reference_impl.apiserver.access.authorization import Attributes
 from reference_impl.apiserver.outside import encode
-from reference_impl.apiserver.state import User
+from reference_impl.apiserver.state import User, Watcher
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Any]
+Send = Callable[[MutableMapping[str, Any]], Any]
 
 REPLY_TIMEOUT_S = 60.0
+STEP_TIMEOUT_S = 3600.0  # where steps are taken by command, a client waits for a person
 WATCH_TIMEOUT_S = 1800
-CONNECTIONS_MAX = 1000
-QUEUE_MAX = 10_000
-ENDED = object()
+IN_FLIGHT_MAX = 400
+WATCHES_MAX = 1000
+HEADER_BYTES_MAX = 64 * 1024
 UNKNOWN_TOKEN = "?"
 SCORES_PATH = "/debug/scheduler/scores"
+_BODIED = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+_TOO_MANY = failure(429, "TooManyRequests", "Too many requests, please try again later."
+                    )._replace(retry_after_seconds=1)
+_TOO_LARGE = failure(413, "RequestEntityTooLarge",
+                     f"Request entity too large: limit is {bodies.BODY_BYTES_MAX}")
 
 
 class Tokens:
@@ -67,15 +76,44 @@ class Tokens:
         return self._ids.get(self._digest(token.strip()), UNKNOWN_TOKEN)
 
 
-class App:
-    """The application. `engine` is the running cluster."""
+class Call(NamedTuple):
+    """One HTTP request: what stands in its first line and its headers, and how to read on."""
 
-    def __init__(self, engine: Engine, tokens: Tokens, anonymous: bool = True) -> None:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    receive: Receive
+
+
+class Answer(NamedTuple):
+    """What goes back. `headers` beside the media type and the length."""
+
+    code: int
+    content: bytes
+    media: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class GoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+class App:
+    """The application. `engine` is the running cluster. `cut` breaks the connection of a client,
+    which is given by its address."""
+
+    def __init__(self, engine: Engine, tokens: Tokens, anonymous: bool = True, *,
+                 cut: Callable[[Any], None] | None = None) -> None:
         self.engine = engine
         self.tokens = tokens
         self.anonymous = anonymous
+        self.cut = cut
+        self.feed = Feed(engine)
+        self.metrics = Metrics(engine, self.feed)
         self.documents = documents.Documents()
-        self.open = 0
+        self.in_flight = 0
+        self._watches = 0
         self._clock: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,17 +122,30 @@ class App:
             return
         if scope["type"] != "http":
             return
-        request = HttpRequest(scope, receive)
-        if self.open >= CONNECTIONS_MAX:
-            response: Response = _refusal(failure(429, "TooManyRequests", "Too many requests, "
-                                                  "please try again later."), Wish())
+        began = asyncio.get_running_loop().time()
+        headers = {name.decode("latin-1"): value.decode("latin-1")
+                   for name, value in scope["headers"]}
+        query = scope["query_string"]
+        call = Call(scope["method"], scope["path"], dict(parse_qsl(
+            query.decode("latin-1"), keep_blank_values=True)) if query else {}, headers, receive)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES_MAX:
+            found: Answer | Request = _refusal(failure(431, "", "Request header fields too large"))
+        elif self.in_flight >= IN_FLIGHT_MAX:
+            found = _refusal(_TOO_MANY)
         else:
-            self.open += 1
+            self.in_flight += 1
             try:
-                response = await self._answer(request)
+                found = await self._answer(call)
+            except GoneError:
+                return
             finally:
-                self.open -= 1
-        await response(scope, receive, send)
+                self.in_flight -= 1
+        if isinstance(found, Request):
+            await self._watch(found, call, scope, send)
+            return
+        await _sent(found, send)
+        self.metrics.answered(call.method, call.path, found.code,
+                              asyncio.get_running_loop().time() - began)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -112,64 +163,61 @@ class App:
         while True:
             await asyncio.sleep(self.engine.next_timer_s())
             self.engine.tick()
+            self.feed.bookmarks()
 
     # -- one request ------------------------------------------------------------------------------
 
-    async def _answer(self, http: HttpRequest) -> Response:
-        documents = self._documents(http)
-        if documents is not None:
-            return documents
-        wish = render.wish_of(http.headers.get("accept", ""))
+    async def _answer(self, call: Call) -> Answer | Request:
+        """The answer to a call, or the watch that it asks for."""
+        described = self._documents(call)
+        if described is not None:
+            return described
+        wish = _wish_of(call.headers.get("accept", ""))
         if isinstance(wish, Status):
-            return _refusal(wish, Wish())
-        token = self.tokens.id_of(http.headers.get("authorization", ""))
-        path = http.url.path
-        target = paths.target_of(path)
+            return _refusal(wish)
+        token = self.tokens.id_of(call.headers.get("authorization", ""))
+        target = paths.target_of(call.path)
         if target is None:
-            if path == SCORES_PATH:
-                return self._scores(token, http.query_params.get("pod", ""), wish)
-            return self._plain_path(path, token, http.method, wish)
-        query = dict(http.query_params)
-        verb = paths.verb_of(http.method, target, query)
+            return await self._plain_path(call, token, wish)
+        verb = paths.verb_of(call.method, target, call.query)
         if not verb:
             return _refusal(method_not_allowed(), wish)
         if target.resource is None:
             fault = self._may(token, Attributes(verb, target.group, target.plural,
                                                 target.namespace, target.name))
             return _refusal(fault or no_such_path(), wish)
-        found = await self._request(http, target, verb, query, token)
+        found = await self._request(call, target, verb, token)
         if isinstance(found, Status):
             fault = self._may(token, Attributes(verb, target.group, _what(target),
                                                 target.namespace, target.name))
             return _refusal(fault or found, wish)
         request, warnings = found
         if verb == "watch":
-            return await self._watch(request, wish)
+            return request
         reply = await self._ask(request)
-        response = self._shown(reply, wish)
-        for warning in (*warnings, *reply.warnings):
-            quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
-            response.headers.append("Warning", f'299 - "{quoted}"')
-        return response
+        return self._shown(reply, wish, tuple(
+            ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)))
 
-    def _shown(self, reply: Reply, wish: Wish) -> Response:
+    def _shown(self, reply: Reply, wish: Wish,
+               headers: tuple[tuple[str, str], ...] = ()) -> Answer:
         shown = render.document(reply.body, wish, self.engine.world.now)
-        if isinstance(reply.body, Status) and reply.code == 201:
-            shown["code"] = 201
+        if isinstance(reply.body, Status):
+            if reply.code == 201:
+                shown["code"] = 201
+            if reply.body.retry_after_seconds:
+                headers = (*headers, ("Retry-After", str(reply.body.retry_after_seconds)))
         content, media = render.encoded(shown, wish)
-        headers = {}
-        if isinstance(reply.body, Status) and reply.body.retry_after_seconds:
-            headers["Retry-After"] = str(reply.body.retry_after_seconds)
-        return Response(content, reply.code, headers, media)
+        return Answer(reply.code, content, media, headers)
 
-    async def _request(self, http: HttpRequest, target: paths.Target, verb: str,
-                       query: dict[str, str], token: str
-                       ) -> tuple[Request, tuple[str, ...]] | Status:
+    async def _request(self, call: Call, target: paths.Target, verb: str,
+                       token: str) -> tuple[Request, tuple[str, ...]] | Status:
         """The request, and what there is to warn of; or the Status of a refusal."""
-        resource = target.resource
+        resource, query = target.resource, call.query
         assert resource is not None, "the caller has answered unknown resources"
-        data = await http.body() if http.method in ("POST", "PUT", "PATCH", "DELETE") else b""
-        media = http.headers.get("content-type", "")
+        data = await _body(call)
+        if isinstance(data, Status):
+            return data
+        media = call.headers.get("content-type", "")
         found: bodies.Body | Status = bodies.Body(None)
         deletion: dict[str, Any] = {}
         if verb in ("delete", "deletecollection") and data:
@@ -196,119 +244,128 @@ class App:
 
     async def _ask(self, request: Request) -> Reply:
         """Send one request to the cluster and wait for its reply."""
+        heard: list[Any] = []
+        lane = self.engine.open(heard.append)
+        try:
+            self.engine.ask(lane, encode(request))
+            if not heard:
+                heard.append(await self._later(lane))
+        finally:
+            self.engine.close(lane)
+        if isinstance(heard[0], Reply):
+            return heard[0]
+        gone = failure(504, "Timeout", "Timeout: request did not complete within the "
+                       "allotted timeout")
+        return Reply(gone.code, gone)
+
+    async def _later(self, lane: str) -> Any:
+        """What comes back on a connection later; None when nothing does."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def heard(body: Any) -> None:
             if not answer.done():
                 answer.set_result(body)
-
-        lane = self.engine.open(heard)
+        self.engine.sinks[lane] = heard
+        patience = STEP_TIMEOUT_S if self.engine.speed == "step" else REPLY_TIMEOUT_S
         try:
-            self.engine.ask(lane, encode(request))
-            if not answer.done():
-                await asyncio.wait_for(asyncio.shield(answer), REPLY_TIMEOUT_S)
-            reply = answer.result()
+            return await asyncio.wait_for(answer, patience)
         except TimeoutError:
-            reply = None
-        finally:
-            self.engine.close(lane)
-        if not isinstance(reply, Reply):
-            gone = failure(504, "Timeout", "Timeout: request did not complete within the "
-                           "allotted timeout")
-            return Reply(gone.code, gone)
-        return reply
+            return None
 
     # -- watches ----------------------------------------------------------------------------------
 
-    async def _watch(self, request: Request, wish: Wish) -> Response:
-        events: asyncio.Queue[Any] = asyncio.Queue()
-
-        def heard(body: Any) -> None:
-            # A client that does not read is dropped; it lists and watches anew.
-            events.put_nowait(ENDED if body is None or events.qsize() > QUEUE_MAX else body)
-
-        lane = self.engine.open(heard)
-        self.engine.ask(lane, encode(request))
-        if not events.empty():
-            first = events.get_nowait()
-            if isinstance(first, Reply):
-                self.engine.close(lane)
-                return self._shown(first, wish)
-            stream = self._stream(lane, events, request, wish, [first])
-        else:
-            stream = self._stream(lane, events, request, wish, [])
-        return StreamingResponse(stream, media_type="application/json")
-
-    async def _stream(self, lane: str, events: asyncio.Queue[Any], request: Request, wish: Wish,
-                      ready: list[Any]) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + (request.options.timeout_seconds or WATCH_TIMEOUT_S)
-        is_first = True
+    async def _watch(self, request: Request, call: Call, scope: Scope, send: Send) -> None:
+        """Open a watch; stream its events, or say why there is none."""
+        wish = _wish_of(call.headers.get("accept", ""))
+        assert isinstance(wish, Wish), "the caller has refused what cannot be shown"
+        if self._watches >= WATCHES_MAX:
+            await _sent(_refusal(_TOO_MANY, wish), send)
+            return
+        self._watches += 1
+        client = scope.get("client")
+        cursor = Cursor(self.feed, wish, lambda: self.cut(client) if self.cut else None)
+        opened: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        lane = self.engine.open(lambda body: self._heard(cursor, opened, body))
         try:
-            while True:
-                if ready:
-                    found = ready.pop()
-                else:
-                    left = deadline - loop.time()
-                    if left <= 0:
-                        return
-                    try:
-                        found = await asyncio.wait_for(events.get(), left)
-                    except TimeoutError:
-                        return
-                if found is ENDED or not isinstance(found, WatchEvent):
-                    return
-                shown = render.event(found, wish, self.engine.world.now, is_first)
-                is_first = False
-                yield json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            self.engine.ask(lane, encode(request))
+            refused = await opened
+            if refused is not None:
+                await _sent(self._shown(refused, wish), send)
+            else:
+                await self._streamed(cursor, request.options.timeout_seconds, call, send)
         finally:
-            with contextlib.suppress(KeyError):
-                self.engine.close(lane)
+            self._watches -= 1
+            self.feed.detach(cursor)
+            self.engine.close(lane)
+
+    def _heard(self, cursor: Cursor, opened: asyncio.Future[Reply | None], body: Any) -> None:
+        if isinstance(body, WatchEvent):
+            cursor.show(body)
+            if body.type == "ERROR":
+                cursor.end()
+        elif isinstance(body, Watcher):
+            self.feed.attach(cursor, body)
+        elif body is None:
+            cursor.end()
+        if not opened.done():
+            opened.set_result(body if isinstance(body, Reply) else None)
+
+    async def _streamed(self, cursor: Cursor, timeout_s: int | None, call: Call,
+                        send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        writer = loop.create_task(_written(cursor, send))
+        reader = loop.create_task(_hung_up(call.receive))
+        timer = loop.call_later(timeout_s or WATCH_TIMEOUT_S, cursor.end)
+        try:
+            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            writer.cancel()
+            reader.cancel()
 
     # -- paths that are no resource ---------------------------------------------------------------
 
-    def _plain_path(self, path: str, token: str, method: str, wish: Wish) -> Response:
-        fault = self._may(token, Attributes(method.lower(), "", "", path=path))
+    async def _plain_path(self, call: Call, token: str, wish: Wish) -> Answer:
+        path = call.path
+        fault = self._may(token, Attributes(call.method.lower(), "", "", path=path))
         if fault is not None:
             return _refusal(fault, wish)
-        if path in discovery.HEALTH:
-            return PlainTextResponse("ok")
+        checked = health.answer(path, call.query, self.engine)
+        if checked is not None:
+            return Answer(*checked)
+        if path == "/metrics":
+            return Answer(200, *self.metrics.text())
+        if path == SCORES_PATH:
+            return self._scores(call.query.get("pod", ""))
         found = discovery.document(path)
-        if found is None:
-            return Response(b"404 page not found\n" if not path.startswith("/api") else
-                            json.dumps(status_document(no_such_path())).encode(), 404,
-                            media_type="application/json" if path.startswith("/api")
-                            else "text/plain")
-        content, media = render.encoded(found, wish)
-        return Response(content, 200, media_type=media)
+        if found is not None:
+            return Answer(200, *render.encoded(found, wish))
+        if path.startswith("/api"):
+            return Answer(404, json.dumps(status_document(no_such_path())).encode())
+        return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
-    def _documents(self, http: HttpRequest) -> Response | None:
+    def _documents(self, call: Call) -> Answer | None:
         """Discovery and OpenAPI, None for any other path."""
-        path = http.url.path
-        if http.method not in ("GET", "HEAD") or not self.documents.has(path):
+        if call.method not in ("GET", "HEAD") or not self.documents.has(call.path):
             return None
-        accept = http.headers.get("accept", "")
-        token = self.tokens.id_of(http.headers.get("authorization", ""))
-        fault = self._may(token, Attributes("get", "", "", path=path))
+        token = self.tokens.id_of(call.headers.get("authorization", ""))
+        fault = self._may(token, Attributes("get", "", "", path=call.path))
         if fault is not None:
-            return _refusal(fault, Wish())
-        known = http.headers.get("if-none-match", "")
-        found = self.documents.answer(path, accept, discovery.BUILT_IN, http.url.netloc)
+            return _refusal(fault)
+        known = call.headers.get("if-none-match", "")
+        found = self.documents.answer(call.path, call.headers.get("accept", ""),
+                                      discovery.BUILT_IN, call.headers.get("host", ""))
         if known and found.tag in known:
-            return Response(status_code=304, headers={"ETag": found.tag})
-        return Response(found.content, found.code, found.headers(), found.media)
+            return Answer(304, b"", headers=(("ETag", found.tag),))
+        return Answer(found.code, found.content, found.media, tuple(found.headers().items()))
 
-    def _scores(self, token: str, pod: str, wish: Wish) -> Response:
+    def _scores(self, pod: str) -> Answer:
         """The scores of the scheduler's last attempt for a pod ("namespace/name")."""
-        fault = self._may(token, Attributes("get", "", "", path=SCORES_PATH))
-        if fault is not None:
-            return _refusal(fault, wish)
         names = self.engine.world.names
         kept = self.engine.world["scheduler"].scores if "scheduler" in names else {}
         parts = {node: dict(plugins) for node, plugins in kept.get(pod, ())}
         totals = {node: sum(plugins.values()) for node, plugins in parts.items()}
-        return Response(json.dumps({"plugin_scores": parts, "final_scores": totals}).encode(),
-                        media_type="application/json")
+        return Answer(200, json.dumps({"plugin_scores": parts, "final_scores": totals}).encode())
 
     def _may(self, token: str, asked: Attributes) -> Status | None:
         """Why a request that never reaches the cluster may not be made, None when it may."""
@@ -335,13 +392,66 @@ def _what(target: paths.Target) -> str:
     return f"{target.plural}/{target.subresource}" if target.subresource else target.plural
 
 
+def _warning(text: str) -> str:
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'
+
+
+@lru_cache(maxsize=256)
+def _wish_of(accept: str) -> Wish | Status:
+    return render.wish_of(accept)
+
+
+async def _body(call: Call) -> bytes | Status:
+    """The body of a call, or the refusal of one that is too large. GoneError when it never ends."""
+    if call.method not in _BODIED:
+        return b""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > bodies.BODY_BYTES_MAX:
+            return _TOO_LARGE
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _hung_up(receive: Receive) -> None:
+    """Ends when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _written(cursor: Cursor, send: Send) -> None:
+    """Write the events of a cursor until it ends."""
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"content-type", b"application/json")]})
+    while data := await cursor.lines():
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _sent(answer: Answer, send: Send) -> None:
+    headers = [(b"content-type", answer.media.encode()),
+               (b"content-length", b"%d" % len(answer.content))]
+    headers += [(name.encode("latin-1"), value.encode("utf-8")) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.code, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.content})
+
+
 _WITH_EMPTY_DETAILS = ("MethodNotAllowed", "NotFound", "NotAcceptable", "Forbidden")
 
 
-def _refusal(status: Status, wish: Wish) -> Response:
+def _refusal(status: Status, wish: Wish | None = None) -> Answer:
     shown = status_document(status)
     if "details" not in shown and (status.reason in _WITH_EMPTY_DETAILS
                                    or status.message.startswith("415:")):
         shown["details"] = {}
-    content, media = render.encoded(shown, wish)
-    return Response(content, status.code, media_type=media)
+    content, media = render.encoded(shown, wish or Wish())
+    retry = status.retry_after_seconds
+    return Answer(status.code, content, media, (("Retry-After", str(retry)),) if retry else ())

@@ -169,9 +169,10 @@ def run(system: System, driver: Driver, world: World, *, steps: int, checker: Ch
     return Outcome(tuple(actions), world, ())
 
 
-def crashed(action: Action, fault: AssertionError) -> Violation:
-    """The violation for a component's own assertion."""
-    return Violation("no_component_fails_its_own_assertion", f"{action.actor}: {fault}")
+def crashed(action: Action, fault: Exception) -> Violation:
+    """The violation for a component's own assertion, or for an error that it did not expect."""
+    name = "" if isinstance(fault, AssertionError) else f"{type(fault).__name__}: "
+    return Violation("no_component_fails_its_own_assertion", f"{action.actor}: {name}{fault}")
 
 
 def heal(system: System, world: World) -> list[Action]:

@@ -84,7 +84,12 @@ class System:
         return tuple(self._enabled(world))
 
     def accepts(self, world: World, action: Action) -> bool:
-        """Whether `action` is an input from outside that may happen now."""
+        """Whether `action` is an input from outside that may happen now.
+
+        `("clock", "advance", (ms,))` is one: a reading of a clock on the wall, later than ours.
+        """
+        if action.actor == "clock":
+            return _is_reading(world, action)
         index = self.names.get(action.actor)
         if index is None or world.slots[index].status != UP:
             return False
@@ -165,8 +170,8 @@ class System:
         yield from self.hurts(world)
 
     def _is_own_step(self, world: World, action: Action) -> bool:
-        slot = world.slots[self.names[action.actor]]
-        return (action.verb, action.args) in slot.steps
+        index = self.names.get(action.actor)
+        return index is not None and (action.verb, action.args) in world.slots[index].steps
 
     def _offer(self, index: int, slot: Slot, number: int) -> Action:
         name = self.components[index].name
@@ -307,7 +312,10 @@ class System:
     def _from_outside(self, world: World, action: Action) -> Transition | None:
         after: World | None = None
         if action.actor == "clock":
-            after = self._advance(world) if action == ADVANCE else None
+            if action == ADVANCE:
+                after = self._advance(world)
+            elif _is_reading(world, action):
+                after = self.at_time(world, int(action.args[0]))
         elif action.actor == "fault" and action.args in self.targets_of(world, action.verb):
             after = EFFECTS[action.verb](self, world, action.args)
         return None if after is None else Transition(world, action, after, -1, None, ())
@@ -321,12 +329,16 @@ class System:
 
     def at_time(self, world: World, now: int) -> World:
         """The world with its clock set to `now` (not before the world's own)."""
-        slots = list(world.slots)
-        for index, slot in enumerate(slots):
+        slots: list[Slot] | None = None
+        for index, slot in enumerate(world.slots):
             if slot.timers and slot.timers[0][0] <= now + slot.skew:
                 due = sum(1 for timer in slot.timers if timer[0] <= now + slot.skew)
                 if due != slot.due:
+                    slots = list(world.slots) if slots is None else slots
                     slots[index] = slot_with(slot, due=due)
+        if slots is None:
+            return World(now, world.slots, world.budget, world.isolated, world.script, self.names,
+                         world.ready, world.total)
         return self.rebuilt(world, slots, now=now)
 
     def rebuilt(self, world: World, slots: list[Slot], **changes: Any) -> World:
@@ -353,6 +365,13 @@ class System:
     def spent(self, world: World) -> World:
         """The same world with no fault left to spend."""
         return self.rebuilt(world, list(world.slots), budget=())
+
+
+def _is_reading(world: World, action: Action) -> bool:
+    """Whether an action is a reading of a clock on the wall that is ahead of the world's."""
+    args = action.args
+    return (action.verb == "advance" and len(args) == 1 and type(args[0]) is int
+            and args[0] > world.now)
 
 
 def _due_timer(slot: Slot, args: tuple[Scalar, ...]) -> int:

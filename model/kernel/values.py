@@ -19,6 +19,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 
+DIGEST_BYTES = 8
 _SMALL = 48
 _BUCKETS = 32
 _KEYS_KEPT = 400  # above, copying the sorted keys at each new key costs more than a write
@@ -283,4 +284,4 @@ def canonical_json(value: Any) -> str:
 
 def stable_digest(text: str) -> str:
     """A digest for files, the same in every process (16 hexadecimal digits)."""
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

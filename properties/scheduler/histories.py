@@ -122,8 +122,8 @@ def a_pod_is_bound_to_a_node_where_it_fits(world: World, key: str, old: Any,
                                            new: Any) -> str | None:
     """When the scheduler's binding is stored, every rule for pod and node holds: taints, node
     choice, room, host ports. A node that has gone meanwhile is judged when the binding is sent."""
-    flight = world[SCHEDULER].flight
-    if not is_new_binding(old, new) or flight is None:
+    flight = world[SCHEDULER].flight if SCHEDULER in world else None
+    if flight is None or not is_new_binding(old, new):
         return None
     name = node_of(new.value)
     if flight.waiting.pod.uid != new.value.metadata.uid or flight.node != name:

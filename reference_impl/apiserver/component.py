@@ -20,6 +20,7 @@ from model.api.requests import (
     refused,
     timed_out,
     too_large,
+    too_old,
     unauthorized,
 )
 from model.api.resources import Resource
@@ -293,6 +294,12 @@ class ApiServer(Component[State]):
                     io.reply(*channel, WatchEvent("ADDED", obj))
             if options.send_initial_events and options.allow_bookmarks:
                 io.reply(*channel, storage.bookmark(resource, local.revision, True))
+        if channel[0] == authentication.OUTSIDE:
+            # From here on its front door reads the watch cache: many clients, one rendering.
+            oldest = storage.oldest_known(local, request.resource)
+            io.reply(*channel, watcher if since >= oldest
+                     else WatchEvent("ERROR", too_old(since, oldest)))
+            return local
         opened = storage.resume(local, watcher, io)
         if type(opened) is Status:
             io.reply(*channel, WatchEvent("ERROR", opened))

@@ -59,7 +59,8 @@ def test_apply_agrees_with_enabled_and_accepts(seed: int) -> None:
         assert len(set(enabled)) == len(enabled)
         ready = [system.pick(world, number) for number in range(world.total)]
         assert list(enabled[:world.total]) == ready
-        for action in (*enabled, *(mangled(chosen, bits, pool) for _ in range(6))):
+        readings = tuple(Action("clock", "advance", (world.now + by,)) for by in (-1, 0, 1, 900))
+        for action in (*enabled, *readings, *(mangled(chosen, bits, pool) for _ in range(6))):
             allowed = action in enabled or system.accepts(world, action)
             assert (system.apply(world, action) is not None) == allowed, action
 
