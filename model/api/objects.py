@@ -130,8 +130,10 @@ from model.api.resources import (
 )
 from model.api.services import (
     EndpointAddress,
+    EndpointConditions,
     EndpointPort,
     Endpoints,
+    EndpointSlice,
     EndpointSubset,
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -139,6 +141,7 @@ from model.api.services import (
     ServicePort,
     ServiceSpec,
     ServiceStatus,
+    SliceEndpoint,
 )
 from model.api.workloads import (
     Deployment,
@@ -166,15 +169,15 @@ __all__ = [
     "Condition", "ConfigMap", "Container", "ContainerImage", "ContainerMetrics", "ContainerPort",
     "ContainerState", "ContainerStateRunning", "ContainerStateTerminated", "ContainerStateWaiting",
     "ContainerStatus", "DeleteOptions", "Deployment", "DeploymentSpec", "DeploymentStatus",
-    "DeploymentStrategy", "EndpointAddress", "EndpointPort", "EndpointSubset", "Endpoints",
-    "EnvVar", "Event", "EventSource", "Eviction", "FieldError", "Generic", "IntOrString", "Key",
-    "LabelSelector", "LabelSelectorRequirement", "Lease", "LeaseSpec", "LimitRange",
-    "LimitRangeItem", "LimitRangeSpec", "LoadBalancerIngress", "LoadBalancerStatus",
-    "LocalObjectReference", "Metadata", "Namespace", "NamespaceSpec", "NamespaceStatus", "Node",
-    "NodeAddress", "NodeAffinity", "NodeMetrics", "NodeSelector", "NodeSelectorRequirement",
-    "NodeSelectorTerm", "NodeSpec", "NodeStatus", "NodeSystemInfo", "Object", "ObjectReference",
-    "OwnerReference", "Pairs", "PersistentVolumeClaimVolumeSource", "Pod", "PodAffinity",
-    "PodAffinityTerm", "PodDisruptionBudget", "PodDisruptionBudgetSpec",
+    "DeploymentStrategy", "EndpointAddress", "EndpointConditions", "EndpointPort", "EndpointSlice",
+    "EndpointSubset", "Endpoints", "EnvVar", "Event", "EventSource", "Eviction", "FieldError",
+    "Generic", "IntOrString", "Key", "LabelSelector", "LabelSelectorRequirement", "Lease",
+    "LeaseSpec", "LimitRange", "LimitRangeItem", "LimitRangeSpec", "LoadBalancerIngress",
+    "LoadBalancerStatus", "LocalObjectReference", "Metadata", "Namespace", "NamespaceSpec",
+    "NamespaceStatus", "Node", "NodeAddress", "NodeAffinity", "NodeMetrics", "NodeSelector",
+    "NodeSelectorRequirement", "NodeSelectorTerm", "NodeSpec", "NodeStatus", "NodeSystemInfo",
+    "Object", "ObjectReference", "OwnerReference", "Pairs", "PersistentVolumeClaimVolumeSource",
+    "Pod", "PodAffinity", "PodAffinityTerm", "PodDisruptionBudget", "PodDisruptionBudgetSpec",
     "PodDisruptionBudgetStatus", "PodMetrics", "PodSchedulingGate", "PodSpec", "PodStatus",
     "PodTemplateSpec", "PolicyRule", "Preconditions", "PreferredSchedulingTerm", "PriorityClass",
     "Quantities", "ReplicaSet", "ReplicaSetSpec", "ReplicaStatus", "ReplicationController",
@@ -182,13 +185,13 @@ __all__ = [
     "ResourceQuotaStatus", "ResourceRequirements", "Role", "RoleBinding", "RoleRef",
     "RollingUpdateDeployment", "Scale", "ScaleSpec", "ScaleStatus", "ScopeSelector",
     "ScopedResourceSelectorRequirement", "Secret", "SecretVolumeSource", "Service",
-    "ServiceAccount", "ServicePort", "ServiceSpec", "ServiceStatus", "Subject", "Taint",
-    "Toleration", "TopologySpreadConstraint", "Volume", "VolumeMount", "WeightedPodAffinityTerm",
-    "annotation", "api_version_of", "canonical_json", "controller_of", "freeze", "from_json",
-    "key_of", "label", "micro_timestamp", "milliseconds", "owner_for", "pairs", "put", "read",
-    "reference_to", "resource_of", "rest_fields", "thaw", "timestamp", "to_json",
-    "with_annotations", "with_labels", "with_metadata", "with_resource_version", "with_rest",
-    "with_spec", "with_status", "write",
+    "ServiceAccount", "ServicePort", "ServiceSpec", "ServiceStatus", "SliceEndpoint", "Subject",
+    "Taint", "Toleration", "TopologySpreadConstraint", "Volume", "VolumeMount",
+    "WeightedPodAffinityTerm", "annotation", "api_version_of", "canonical_json", "controller_of",
+    "freeze", "from_json", "key_of", "label", "micro_timestamp", "milliseconds", "owner_for",
+    "pairs", "put", "read", "reference_to", "resource_of", "rest_fields", "thaw", "timestamp",
+    "to_json", "with_annotations", "with_labels", "with_metadata", "with_resource_version",
+    "with_rest", "with_spec", "with_status", "write",
 ]
 
 
@@ -211,8 +214,8 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-Object = (Pod | Binding | Eviction | DeleteOptions | ReplicationController | ReplicaSet
-          | Deployment | Scale | PodDisruptionBudget | Service | Endpoints | Node | Lease
+Object = (Pod | Binding | Eviction | DeleteOptions | ReplicationController | ReplicaSet | Deployment
+          | Scale | PodDisruptionBudget | Service | Endpoints | EndpointSlice | Node | Lease
           | Namespace | ServiceAccount | Secret | ConfigMap | ResourceQuota | LimitRange | Event
           | NodeMetrics | PodMetrics | PriorityClass | Role | ClusterRole | RoleBinding
           | ClusterRoleBinding | Generic)

@@ -1,4 +1,5 @@
-"""Services and Endpoints. Source: Kubernetes 1.32 API reference, core/v1."""
+"""Services, Endpoints, EndpointSlices. Source: Kubernetes 1.32 API reference, core/v1 and
+discovery.k8s.io/v1."""
 
 from __future__ import annotations
 
@@ -95,4 +96,34 @@ class Endpoints(NamedTuple):
     kind: str = "Endpoints"
     metadata: Metadata = EMPTY_METADATA
     subsets: tuple[EndpointSubset, ...] | None = None
+    rest: bytes = b""
+
+
+class EndpointConditions(NamedTuple):
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+    rest: bytes = b""
+
+
+class SliceEndpoint(NamedTuple):
+    """One endpoint of a slice: the addresses of one pod, in one family."""
+
+    addresses: tuple[str, ...] | None = None
+    conditions: EndpointConditions | None = None
+    hostname: str | None = None
+    node_name: str | None = None
+    target_ref: ObjectReference | None = None
+    zone: str | None = None
+    rest: bytes = b""
+
+
+class EndpointSlice(NamedTuple):
+    """A part of a Service's endpoints: those that have these ports."""
+
+    kind: str = "EndpointSlice"
+    metadata: Metadata = EMPTY_METADATA
+    address_type: str | None = None
+    endpoints: tuple[SliceEndpoint, ...] | None = None
+    ports: tuple[EndpointPort, ...] | None = None
     rest: bytes = b""

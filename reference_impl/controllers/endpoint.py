@@ -13,11 +13,14 @@ of unknown outcome and those before a restart.
 
 Not modelled: the limit of 1000 addresses, the annotations endpoints.kubernetes.io/over-capacity and
 last-change-trigger-time, and batching of pod changes: nobody reads them, and delays are the
-explorer's. Subsets are in a canonical order of our own (Kubernetes sorts them by a hash).
+explorer's. Subsets are in a canonical order of our own (Kubernetes sorts them by a hash; ports
+within a subset are in its order).
 """
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from typing import Any
 
 from model.api.conditions import is_true
@@ -30,42 +33,28 @@ from model.api.objects import (
     ObjectReference,
     Pod,
     Service,
-    ServicePort,
     with_metadata,
 )
-from model.api.records import Pairs, rest_fields
 from model.api.requests import Reply, create, delete, update
 from model.api.scenario import Scenario
-from model.api.selectors import selects
 from model.kernel.component import Component, Io
 from reference_impl.lib.controller import Controller, ControllerState
 from reference_impl.lib.informer import Change, Reflector, split_key
+from reference_impl.lib.service_pods import (
+    hostname_behind,
+    pod_values,
+    pods_of,
+    service_values,
+    services_of,
+    target_number,
+)
 
 SERVICES, PODS, ENDPOINTS = "services", "pods", "endpoints"
 HEADLESS = "service.kubernetes.io/headless"
 DELETING = "delete"
 """What a sync remembers while it deletes Endpoints; while it writes some, it is those."""
-NO_SELECTION: tuple[str, ...] = ()
 
 State = ControllerState[None]
-
-
-def pair_values(namespace: str | None, pairs: Pairs | None) -> tuple[str, ...]:
-    """The index values of labels or of a selector: one for each pair, by namespace."""
-    return tuple(f"{namespace}|{key}={value}" for key, value in pairs or ())
-
-
-def pod_values(pod: Pod) -> tuple[str, ...]:
-    """Under which pairs a pod is found."""
-    return pair_values(pod.metadata.namespace, pod.metadata.labels)
-
-
-def service_values(service: Service) -> tuple[str, ...]:
-    """Under which pair a Service is found: the first of its selector, which its pods carry too."""
-    spec = service.spec
-    if spec is None or not spec.selector:
-        return NO_SELECTION
-    return pair_values(service.metadata.namespace, spec.selector[:1])
 
 
 class Endpoint(Controller[None]):
@@ -94,16 +83,10 @@ class Endpoint(Controller[None]):
             if seen_by_services(old) == seen_by_services(new):
                 return ()
             if old.metadata.labels == new.metadata.labels:
-                return self._services_of(local, new)
+                return services_of(self.reflector(SERVICES), local.caches[SERVICES], new)
         found = [key for pod in (old, new) if pod is not None
-                 for key in self._services_of(local, pod)]
+                 for key in services_of(self.reflector(SERVICES), local.caches[SERVICES], pod)]
         return tuple(dict.fromkeys(found))
-
-    def _services_of(self, local: State, pod: Pod) -> tuple[str, ...]:
-        reflector, cache = self.reflector(SERVICES), local.caches[SERVICES]
-        return tuple(key for value in pod_values(pod)
-                     for key in reflector.keys_by(cache, "selector", value)
-                     if selects(cache.store[key].spec.selector, pod.metadata.labels))
 
     # -- the sync -------------------------------------------------------------------------------
 
@@ -116,22 +99,12 @@ class Endpoint(Controller[None]):
         spec = service.spec
         if spec is None or spec.selector is None or spec.type == "ExternalName":
             return self.done(local)
-        wanted = endpoints_for(service, self._pods_of(local, service), current)
+        pods = pods_of(self.reflector(PODS), local.caches[PODS], service)
+        wanted = endpoints_for(service, pods, current)
         if wanted is current:
             return self.done(local)
         request = create(wanted) if current is None else update(wanted)
         return self.ask(local, request, wanted, io)
-
-    def _pods_of(self, local: State, service: Service) -> list[Pod]:
-        """The pods that a Service selects, found under the rarest pair of its selector."""
-        reflector, cache = self.reflector(PODS), local.caches[PODS]
-        selector = service.spec.selector if service.spec is not None else None
-        lists = [reflector.keys_by(cache, "labels", value)
-                 for value in pair_values(service.metadata.namespace, selector)]
-        if not lists:
-            return []
-        return [pod for pod in (cache.store[key] for key in min(lists, key=len))
-                if selects(selector, pod.metadata.labels)]
 
     def replied(self, local: State, reply: Reply, io: Io) -> State:
         return self.settle(local, reply, io)
@@ -202,29 +175,10 @@ def address_of(pod: Pod, service: Service) -> EndpointAddress:
     """A pod as an address of a Service."""
     metadata, spec, status = pod.metadata, pod.spec, pod.status
     assert status is not None
-    rest = {} if spec is None else rest_fields(spec)
-    hostname = rest.get("hostname")
-    if rest.get("subdomain") != service.metadata.name or service.metadata.namespace != \
-            metadata.namespace:
-        hostname = None
+    hostname = hostname_behind(pod, service)
     reference = ObjectReference("Pod", metadata.namespace, metadata.name, metadata.uid)
     return EndpointAddress(status.pod_ip, hostname, None if spec is None else spec.node_name,
                            reference)
-
-
-def target_number(port: ServicePort, pod: Pod) -> int | None:
-    """The number of a Service's target port in a pod; None when no port has its name."""
-    target = port.target_port if port.target_port is not None else port.port
-    if isinstance(target, int):
-        return target
-    spec = pod.spec
-    if spec is None:
-        return None
-    for container in (*(spec.containers or ()), *(spec.init_containers or ())):
-        for each in container.ports or ():
-            if each.name == target and (each.protocol or "TCP") == (port.protocol or "TCP"):
-                return each.container_port
-    return None
 
 
 def repacked(single: list[tuple[EndpointAddress, bool, EndpointPort | None]],
@@ -258,8 +212,13 @@ def _numeric(ip: str) -> tuple[int, ...]:
     return tuple(int(part) for part in ip.split(".")) if ip.count(".") == 3 else ()
 
 
-def _port_order(port: EndpointPort) -> tuple[str, int, str]:
-    return port.name or "", port.port or 0, port.protocol or ""
+@lru_cache(maxsize=4096)
+def _port_order(port: EndpointPort) -> bytes:
+    """Kubernetes sorts ports by a hash of them: the MD5 of how Go prints the value."""
+    protocol = "(*string)<nil>" if port.app_protocol is None else f"(*string){port.app_protocol}"
+    printed = (f"(v1.EndpointPort){{Name:(string){port.name or ''} Port:(int32){port.port or 0} "
+               f"Protocol:(v1.Protocol){port.protocol or ''} AppProtocol:{protocol}}}")
+    return hashlib.md5(printed.encode(), usedforsecurity=False).digest()
 
 
 def _subset_order(subset: EndpointSubset) -> tuple[Any, ...]:

@@ -281,12 +281,12 @@ def prepare_update(new: Any, old: Any, resource: Resource) -> Any:
 
 
 def wish_of(obj: Any) -> Any:
-    """What the generation counts changes of: the spec, or all but status."""
+    """What the generation counts changes of: the spec, or all but metadata and status."""
     if type(obj) is Generic:
         fields = rest_fields(obj)
         fields.pop("status", None)
         return fields
-    return obj.spec
+    return obj.spec if "spec" in obj._fields else obj[2:]
 
 
 def _node_update(node: Any, old: Any) -> Any:
