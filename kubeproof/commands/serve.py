@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HELP = "serve the API over HTTP, with the simulated cluster behind it, for real clients"
 PARTS = ("apiserver", "etcd", "controllers", "scheduler", "kubelet", "proxy", "cloud",
          "no-anonymous")
+CONTROL_PLANE_ADDRESS = "192.168.100.10"
+"""Where the simulated machines would find the API server."""
 DEFAULT_PARTS = "apiserver,etcd,controllers,scheduler,kubelet,proxy,cloud"
 SPEEDS = ("real", "max", "step")
 
@@ -190,7 +192,8 @@ def _scenario(options: argparse.Namespace, parts: tuple[str, ...],
     return served.scenario_of(scenario, parts, users, started, {
         "disable-admission-plugins": off,
         "enable-admission-plugins": options.enable_admission_plugins,
-        "watch-cache-size": "1000", "scheduler-scores": "kept"})
+        "watch-cache-size": "1000", "scheduler-scores": "kept",
+        "advertise-address": CONTROL_PLANE_ADDRESS})
 
 
 def _engine(options: argparse.Namespace, scenario: Scenario) -> Engine:

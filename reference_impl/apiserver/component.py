@@ -382,7 +382,7 @@ class ApiServer(Component[State]):
     def _write_first_objects(self, io: Io) -> None:
         """An empty store: one transaction writes what every cluster starts with."""
         config = self.config
-        made = bootstrap.objects(config.seed, io.now, config.limits)
+        made = bootstrap.objects(config.seed, io.now, config.limits, config.advertised)
         first = storage.storage_key("namespaces", bootstrap.NAMESPACES[0])
         io.request("etcd", CACHE, Txn((Compare(first, "mod", "=", 0),),
                                       tuple(Put(key, obj) for key, obj in made)))
@@ -415,7 +415,8 @@ def config_of(scenario: Scenario) -> Config:
     plugins = (frozenset(admission.NAMES) - (admission.OFF_BY_DEFAULT - on)) - off
     return Config(scenario.seed, scenario.version,
                   Limits(scenario.service_range, scenario.node_ports), plugins,
-                  scenario.number("watch-cache-size", 100))
+                  scenario.number("watch-cache-size", 100),
+                  scenario.setting("advertise-address", ""))
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:

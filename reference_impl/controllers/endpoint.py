@@ -223,7 +223,8 @@ def _port_order(port: EndpointPort) -> bytes:
 
 def _subset_order(subset: EndpointSubset) -> tuple[Any, ...]:
     first = (subset.addresses or subset.not_ready_addresses or (EndpointAddress(),))[0]
-    return [_port_order(port) for port in subset.ports or ()], _numeric(first.ip or "")
+    ports = [(port.name or "", port.port or 0, port.protocol or "") for port in subset.ports or ()]
+    return sorted(ports), _numeric(first.ip or "")
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:

@@ -46,7 +46,7 @@ from model.api.scenario import Scenario
 from model.kernel.component import Component, Io
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.lib.controller import Controller, ControllerState
-from reference_impl.lib.informer import Change, Reflector
+from reference_impl.lib.informer import Change, Informer, Reflector, store_key
 from reference_impl.lib.service_pods import (
     hostname_behind,
     pod_values,
@@ -74,11 +74,11 @@ Wanted = dict[Ports, list[SliceEndpoint]]
 
 
 class Written(NamedTuple):
-    """What the cache must show before the next decision: the collection at least at `version`, and
-    none of the slices with these uids."""
+    """What the cache must show before the next decision. `made`: slices that were created or
+    changed, with the version that the server gave them; `gone`: deleted ones, with their uids."""
 
-    version: int = 0
-    gone: tuple[str, ...] = ()
+    made: tuple[tuple[str, int], ...] = ()
+    gone: tuple[tuple[str, str], ...] = ()
 
 
 class Work(NamedTuple):
@@ -155,10 +155,7 @@ class EndpointSlices(Controller[FrozenMap[str, Written]]):
         written = local.memory.get(key)
         if written is None:
             return True
-        cache = local.caches[SLICES]
-        return int(cache.resource_version) >= written.version and not any(
-            piece.metadata.uid in written.gone
-            for piece in self.reflector(SLICES).by(cache, "service", key))
+        return not owed(local.caches[SLICES], written)
 
     def planned(self, local: State, key: str) -> tuple[Request, ...]:
         """The writes that level one Service, as far as the caches tell."""
@@ -194,12 +191,24 @@ class EndpointSlices(Controller[FrozenMap[str, Written]]):
             return self.retry(local, io)
         written = local.memory.get(local.key, Written())
         if request.verb == "delete":
-            written = written._replace(gone=(*written.gone, request.options.precondition_uid or ""))
+            left = (f"{request.namespace}/{request.name}", request.options.precondition_uid or "")
+            written = written._replace(gone=(*written.gone, left))
         else:
-            version = int(reply.body.metadata.resource_version)
-            written = written._replace(version=max(version, written.version))
+            made = (store_key(reply.body), int(reply.body.metadata.resource_version))
+            written = written._replace(made=(*written.made, made))
         local = local._replace(memory=local.memory.set(local.key, written))
         return self._next(local, Work(local.work.left[1:]), io)
+
+
+def owed(cache: Informer, written: Written) -> tuple[str, ...]:
+    """The keys of slices that the cache does not show yet as they were written."""
+    shown = int(cache.resource_version)
+    late = [path for path, version in written.made if version > shown]
+    for path, uid in written.gone:
+        piece = cache.store.get(path)
+        if piece is not None and piece.metadata.uid == uid:
+            late.append(path)
+    return tuple(dict.fromkeys(late))
 
 
 # -- what slices say -----------------------------------------------------------------------------

@@ -26,6 +26,7 @@ PINNED = {
     "cloud": (351, 1_431, 8),
     "cluster": (68_976, 372_000, 30),
     "controllers/endpoint": (24_704, 149_504, 27),
+    "controllers/endpoint_slice": (61_744, 354_648, 36),
     "controllers/garbage_collector": (10_616, 55_530, 20),
     "controllers/namespace": (288, 698, 15),
     "controllers/node": (3_996_000, 35_300_160, 69),

@@ -14,6 +14,12 @@ from typing import Any
 from model.api.objects import (
     ClusterRole,
     ClusterRoleBinding,
+    EndpointAddress,
+    EndpointConditions,
+    EndpointPort,
+    Endpoints,
+    EndpointSlice,
+    EndpointSubset,
     LoadBalancerStatus,
     Metadata,
     Namespace,
@@ -26,6 +32,7 @@ from model.api.objects import (
     ServicePort,
     ServiceSpec,
     ServiceStatus,
+    SliceEndpoint,
     Subject,
     timestamp,
 )
@@ -106,8 +113,10 @@ _BINDINGS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 _PRIORITIES = (("system-cluster-critical", 2000000000), ("system-node-critical", 2000001000))
 _BOOTSTRAP_LABELS = (("kubernetes.io/bootstrapping", "rbac-defaults"),)
 
-def objects(seed: int, now: int, limits: Limits) -> tuple[tuple[str, Any], ...]:
-    """Every object of a new cluster with its key in etcd."""
+def objects(seed: int, now: int, limits: Limits,
+            advertised: str = "") -> tuple[tuple[str, Any], ...]:
+    """Every object of a new cluster with its key in etcd. `advertised`: the server's own address,
+    which its Service leads to; without one, the Service leads nowhere."""
     made: list[tuple[str, str, Any]] = []
     for name in NAMESPACES:
         labels = (("kubernetes.io/metadata.name", name),)
@@ -131,6 +140,9 @@ def objects(seed: int, now: int, limits: Limits) -> tuple[tuple[str, Any], ...]:
             "PreemptLowerPriority")))
     address = allocators.first_address(limits)
     made.append(("services", "default/kubernetes", _own_service(seed, now, address)))
+    if advertised:
+        made.append(("endpoints", "default/kubernetes", _own_endpoints(seed, now, advertised)))
+        made.append(("endpointslices", "default/kubernetes", _own_slice(seed, now, advertised)))
     made.append((allocators.RANGES, allocators.ADDRESSES, RangeAllocation(
         used=FrozenMap([(address, 1)]))))
     made.append((allocators.RANGES, allocators.PORTS, RangeAllocation()))
@@ -150,3 +162,17 @@ def _own_service(seed: int, now: int, address: str) -> Service:
         internal_traffic_policy="Cluster", ip_families=("IPv4",), ip_family_policy="SingleStack")
     return Service("Service", _metadata(seed, now, "services", "kubernetes", labels, "default"),
                    spec, ServiceStatus(LoadBalancerStatus()))
+
+_OWN_PORT = EndpointPort("https", 6443, "TCP")
+
+def _own_endpoints(seed: int, now: int, address: str) -> Endpoints:
+    labels = (("endpointslice.kubernetes.io/skip-mirror", "true"),)
+    metadata = _metadata(seed, now, "endpoints", "kubernetes", labels, "default")
+    return Endpoints("Endpoints", metadata,
+                     (EndpointSubset((EndpointAddress(address),), None, (_OWN_PORT,)),))
+
+def _own_slice(seed: int, now: int, address: str) -> EndpointSlice:
+    labels = (("kubernetes.io/service-name", "kubernetes"),)
+    metadata = _metadata(seed, now, "endpointslices", "kubernetes", labels, "default")
+    return EndpointSlice("EndpointSlice", metadata._replace(generation=1), "IPv4",
+                         (SliceEndpoint((address,), EndpointConditions(True)),), (_OWN_PORT,))

@@ -82,6 +82,8 @@ class Config(NamedTuple):
     limits: Limits = Limits("10.96.0.0/16", (30000, 32767))
     plugins: frozenset[str] = frozenset(admission.NAMES) - admission.OFF_BY_DEFAULT
     window: int = 100
+    advertised: str = ""
+    """The server's own address, which its Service leads to; none where that is not simulated."""
 
 
 class Store:
