@@ -46,8 +46,8 @@ PINNED = {
     "scheduler": (13_192, 99_984, 22),
 }
 
-# Proved at their scope only: rules that relate maxima or sums of minima, or a number that is bounded
-# by how many members there are; Z3 finds no proof of those for any size.
+# Proved at their scope only: rules that relate maxima or sums of minima, or a number bounded by
+# how many members there are; Z3 finds no proof of those for any size.
 AT_A_BOUND_ONLY = {"controllers/deployment", "controllers/replica_set", "etcd/watch"}
 
 # Mutants of these are shown not to be proved for any size either; the others take too long here.
