@@ -21,6 +21,8 @@ from kubeproof.http.metrics import Metrics
 from kubeproof.http.render import Wish
 from kubeproof.http.watches import Cursor, Feed
 from model.api.requests import (
+    ObjectList,
+    Options,
     Reply,
     Request,
     Status,
@@ -47,6 +49,7 @@ IN_FLIGHT_MAX = 400
 WATCHES_MAX = 1000
 HEADER_BYTES_MAX = 64 * 1024
 UNKNOWN_TOKEN = "?"
+PLAIN_JSON = Wish()
 SCORES_PATH = "/debug/scheduler/scores"
 _BODIED = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _TOO_MANY = failure(429, "TooManyRequests", "Too many requests, please try again later."
@@ -200,7 +203,12 @@ class App:
 
     def _shown(self, reply: Reply, wish: Wish,
                headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-        shown = render.document(reply.body, wish, self.engine.world.now)
+        body = reply.body
+        if wish == PLAIN_JSON and not isinstance(body, Status):
+            text = (self.feed.texts.list(body) if isinstance(body, ObjectList)
+                    else self.feed.texts.of(body))
+            return Answer(reply.code, text + b"\n", headers=headers)
+        shown = render.document(body, wish, self.engine.world.now)
         if isinstance(reply.body, Status):
             if reply.code == 201:
                 shown["code"] = 201
@@ -285,7 +293,7 @@ class App:
         client = scope.get("client")
         cursor = Cursor(self.feed, wish, lambda: self.cut(client) if self.cut else None)
         opened: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-        lane = self.engine.open(lambda body: self._heard(cursor, opened, body))
+        lane = self.engine.open(lambda body: self._heard(cursor, opened, request.options, body))
         try:
             self.engine.ask(lane, encode(request))
             refused = await opened
@@ -298,13 +306,14 @@ class App:
             self.feed.detach(cursor)
             self.engine.close(lane)
 
-    def _heard(self, cursor: Cursor, opened: asyncio.Future[Reply | None], body: Any) -> None:
+    def _heard(self, cursor: Cursor, opened: asyncio.Future[Reply | None], options: Options,
+               body: Any) -> None:
         if isinstance(body, WatchEvent):
             cursor.show(body)
             if body.type == "ERROR":
                 cursor.end()
         elif isinstance(body, Watcher):
-            self.feed.attach(cursor, body)
+            self.feed.attach(cursor, body, options)
         elif body is None:
             cursor.end()
         if not opened.done():

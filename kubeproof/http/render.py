@@ -127,10 +127,51 @@ def _table(body: Any, now: int) -> dict[str, Any]:
             "columnDefinitions": columns, "rows": rows}
 
 
+class Texts:
+    """The JSON of objects, written once: objects are values, and those in the watch cache are read
+    by many. An entry holds its object, so that the address that finds it stays its own."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._kept: dict[int, tuple[Any, bytes]] = {}
+
+    def of(self, obj: Any, *, keep: bool = False) -> bytes:
+        """The document of an object as bytes."""
+        found = self._kept.get(id(obj))
+        if found is not None:
+            return found[1]
+        text = compact(_with_nulls(thaw(obj)))
+        if keep:
+            if len(self._kept) >= self._most:
+                self._kept.clear()
+            self._kept[id(obj)] = obj, text
+        return text
+
+    def event(self, kind: str, obj: Any) -> bytes:
+        """An event of a watch as a line."""
+        return b'{"type":"%s","object":%s}\n' % (kind.encode(), self.of(obj, keep=True))
+
+    def list(self, body: ObjectList) -> bytes:
+        """A list as bytes; items do not repeat kind and version."""
+        shown = document_of(body._replace(items=()))
+        del shown["items"]
+        items = [self._item(obj) for obj in body.items]
+        return compact(shown)[:-1] + b',"items":[' + b",".join(items) + b"]}"
+
+    def _item(self, obj: Any) -> bytes:
+        text = self.of(obj, keep=True)
+        start = text.find(b',"metadata":')  # behind kind and version, which stand in front
+        return b"{" + text[start + 1:] if start > 0 else text
+
+
+def compact(shown: Any) -> bytes:
+    """JSON without blanks."""
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def encoded(shown: Any, wish: Wish) -> tuple[bytes, str]:
     """Bytes and media type of an answer."""
     if wish.yaml:
         import yaml
         return yaml.safe_dump(shown, allow_unicode=True).encode(), "application/yaml"
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n", \
-        "application/json"
+    return compact(shown) + b"\n", "application/json"

@@ -8,16 +8,16 @@ client that does not read is dropped: its connection breaks, and it lists and wa
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kubeproof.http import render
 from kubeproof.http.engine import Engine
 from kubeproof.http.render import Wish
-from model.api.requests import Status, WatchEvent, too_old
+from model.api.requests import Options, Status, WatchEvent, too_old
+from model.kernel.values import EMPTY
 from model.kernel.world import World
-from reference_impl.apiserver import storage
+from reference_impl.apiserver import rest, storage
 from reference_impl.apiserver.state import Change, State, Watcher
 
 QUEUE_BYTES_MAX = 8 * 1024 * 1024
@@ -58,7 +58,7 @@ class Cursor:
 
     def show(self, event: WatchEvent) -> None:
         """Queue an event that is for this client alone."""
-        self.put(line_of(event, self.wish, self.feed.engine.world.now, self.first))
+        self.put(self.feed.line_of(event, self.wish, self.first))
         self.first = False
 
     def end(self) -> None:
@@ -101,6 +101,7 @@ class Feed:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.texts = render.Texts()
         self.cursors = 0
         self.dropped = 0
         self._audiences: dict[_View, Audience] = {}
@@ -115,8 +116,9 @@ class Feed:
 
     # -- who follows ------------------------------------------------------------------------------
 
-    def attach(self, cursor: Cursor, watcher: Watcher) -> None:
-        """Let a cursor follow from where the server opened its watch."""
+    def attach(self, cursor: Cursor, watcher: Watcher, options: Options) -> None:
+        """Let a cursor follow from where the server opened its watch, or from the present state,
+        which it is shown first."""
         world = self.engine.world
         self.collect(world)
         local: State = world["apiserver"]
@@ -125,7 +127,15 @@ class Feed:
         cursor.since = watcher.since
         if watcher.bookmarks:
             cursor.next_bookmark_ms = world.now + BOOKMARK_EVERY_MS
-        if window is not None:
+        if rest.wants_initial_events(options):
+            cursor.since = local.revision
+            for obj in local.cache.get(resource, EMPTY).values():
+                if storage.selected(watcher, obj):
+                    cursor.show(WatchEvent("ADDED", obj))
+            kind = storage.resource_named(resource)
+            if options.send_initial_events and options.allow_bookmarks and kind is not None:
+                cursor.show(storage.bookmark(kind, local.revision, True))
+        elif window is not None:
             for at in range(window.first, window.next):
                 change = window.changes[at]
                 if change.revision > watcher.since:
@@ -182,9 +192,9 @@ class Feed:
                 self._too_late(audiences, local, window.oldest)
                 continue
             for at in range(start, window.next):
-                self._publish(audiences, window.changes[at], world.now)
+                self._publish(audiences, window.changes[at])
 
-    def _publish(self, audiences: list[Audience], change: Change, now: int) -> None:
+    def _publish(self, audiences: list[Audience], change: Change) -> None:
         lines: dict[tuple[str, Wish], bytes] = {}
         plain = storage.plain_event(change)
         for audience in audiences:
@@ -196,7 +206,7 @@ class Feed:
             shared = event.object is plain.object
             line = lines.get((event.type, audience.wish)) if shared else None
             if line is None:
-                line = line_of(event, audience.wish, now, False)
+                line = self.line_of(event, audience.wish, False)
                 if shared:
                     lines[event.type, audience.wish] = line
             for cursor in list(audience.members):
@@ -247,7 +257,12 @@ class Feed:
 
     def _wake(self) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = 0.0
+
+        def waking() -> None:
+            nonlocal began
+            began = loop.time()
+        loop.call_soon(waking)
         self._planned = False
         for cursor in self._dirty:
             if cursor.wake is not None and not cursor.wake.done():
@@ -259,10 +274,9 @@ class Feed:
             self._not_before = ended + min(PAUSE_MAX_S, SHARE * (ended - began))
         loop.call_soon(woken)
 
-
-def line_of(event: WatchEvent, wish: Wish, now: int, first: bool) -> bytes:
-    """An event as one line of JSON."""
-    if isinstance(event.object, Status):
-        first = True
-    return json.dumps(render.event(event, wish, now, first), ensure_ascii=False,
-                      separators=(",", ":")).encode() + b"\n"
+    def line_of(self, event: WatchEvent, wish: Wish, first: bool) -> bytes:
+        """An event as one line of JSON."""
+        if wish.form == render.PLAIN and not isinstance(event.object, Status):
+            return self.texts.event(event.type, event.object)
+        shown = render.event(event, wish, self.engine.world.now, first)
+        return render.compact(shown) + b"\n"

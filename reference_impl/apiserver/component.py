@@ -288,18 +288,18 @@ class ApiServer(Component[State]):
         initial = rest.wants_initial_events(options)
         since = local.revision if initial else int(version or "0")
         watcher = rest.watcher_of(request, *channel, since)
+        if channel[0] == authentication.OUTSIDE:
+            # From here on its front door reads the watch cache: many clients, one rendering.
+            oldest = storage.oldest_known(local, request.resource)
+            io.reply(*channel, watcher if initial or since >= oldest
+                     else WatchEvent("ERROR", too_old(since, oldest)))
+            return local
         if initial:
             for obj in local.cache.get(request.resource, EMPTY).values():
                 if storage.selected(watcher, obj):
                     io.reply(*channel, WatchEvent("ADDED", obj))
             if options.send_initial_events and options.allow_bookmarks:
                 io.reply(*channel, storage.bookmark(resource, local.revision, True))
-        if channel[0] == authentication.OUTSIDE:
-            # From here on its front door reads the watch cache: many clients, one rendering.
-            oldest = storage.oldest_known(local, request.resource)
-            io.reply(*channel, watcher if since >= oldest
-                     else WatchEvent("ERROR", too_old(since, oldest)))
-            return local
         opened = storage.resume(local, watcher, io)
         if type(opened) is Status:
             io.reply(*channel, WatchEvent("ERROR", opened))

@@ -11,6 +11,7 @@ Not modelled: HTTP itself, which ends at the front door.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from model.api.objects import freeze, thaw
@@ -83,6 +84,7 @@ def encode(request: Request) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=64)  # asked for twice: by `accepts`, then by `step`
 def decode(text: str) -> Request:
     """The request that a text means. InputError when it is none."""
     try:
