@@ -110,15 +110,20 @@ def kind_of(action: Action) -> str:
 
 
 class Explorer:
-    """One scenario made ready: its system, its checkpoints, its checker."""
+    """One scenario made ready: its system, its checkpoints, its checker.
 
-    def __init__(self, scenario: Scenario, properties: Iterable[Property] | None = None) -> None:
+    `fair_steps` bounds the fairly served run on which the checkpoints lie.
+    """
+
+    def __init__(self, scenario: Scenario, properties: Iterable[Property] | None = None,
+                 fair_steps: int = FAIR_STEPS_MAX) -> None:
         self.scenario = scenario
         self.system = build(scenario)
         self.properties = tuple(all_properties() if properties is None else properties)
         self.first = start(self.system, scenario)
         self.checker = Checker(self.system, self.properties)
-        self.checkpoints = _checkpoints(self.system, self.first)
+        self.fair_steps = fair_steps
+        self.checkpoints = _checkpoints(self.system, self.first, fair_steps)
 
     def fair_failure(self) -> Failure | None:
         """What is wrong at the start, or along the fairly served run that the checkpoints lie on:
@@ -126,7 +131,7 @@ class Explorer:
         wrong = self.checker.full(self.first)
         if wrong:
             return Failure(wrong[0], 0, 0, ())
-        outcome = run(self.system, FairDriver(), self.first, steps=FAIR_STEPS_MAX,
+        outcome = run(self.system, FairDriver(), self.first, steps=self.fair_steps,
                       checker=self.checker)
         if outcome.violations:
             return Failure(outcome.violations[0], 0, 0, outcome.actions)
@@ -226,10 +231,11 @@ def _revision(world: World) -> int:
     return int(world["etcd"].revision)
 
 
-def _checkpoints(system: System, first: World) -> list[tuple[tuple[Action, ...], World]]:
+def _checkpoints(system: System, first: World,
+                 fair_steps: int) -> list[tuple[tuple[Action, ...], World]]:
     """Evenly spaced points of a fairly served run of the whole script, the start among them."""
     trail: list[tuple[Action, World]] = []
-    run(system, FairDriver(), first, steps=FAIR_STEPS_MAX,
+    run(system, FairDriver(), first, steps=fair_steps,
         watch=(lambda step: trail.append((step.action, step.after)),))
     actions = tuple(action for action, _ in trail)
     points: list[tuple[tuple[Action, ...], World]] = [((), first)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kubeproof.inventory import Inventory
     from reference_impl.scheduler.framework import Decision
-    from reference_impl.scheduler.records import PodInfo, Snapshot
+    from reference_impl.scheduler.records import PodInfo
 
 HELP = "decide where the pods of some files go, filter by filter and score by score"
 
@@ -43,39 +43,9 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(decision.best for _, decision in decisions) else 1
 
 
-def snapshot_of(inventory: Inventory) -> Snapshot:
-    """The cluster as the scheduler's cache would hold it, without the pods that wait."""
-    from model.kernel.values import FrozenMap
-    from reference_impl.scheduler import cache, catalog, read
-    from reference_impl.scheduler.records import Catalog, Snapshot
-
-    names = sorted({pod.metadata.namespace or "default" for pod in inventory.pods.values()})
-    snapshot = Snapshot(catalog=Catalog(namespaces=FrozenMap(
-        (name, FrozenMap([("kubernetes.io/metadata.name", name)])) for name in names)))
-    lanes = {"Namespace": "namespaces", "Service": "services", "ReplicaSet": "replicasets",
-             "ReplicationController": "replicationcontrollers",
-             "PodDisruptionBudget": "poddisruptionbudgets", "StorageClass": "storageclasses",
-             "PersistentVolumeClaim": "persistentvolumeclaims",
-             "PersistentVolume": "persistentvolumes"}
-    for each in inventory.manifests:
-        lane = lanes.get(each.object.kind)
-        if lane is not None:
-            metadata = each.object.metadata
-            scoped = lane not in ("namespaces", "storageclasses", "persistentvolumes")
-            key = f"{metadata.namespace or 'default'}/{metadata.name}" if scoped else metadata.name
-            snapshot = snapshot._replace(
-                catalog=catalog.noted(snapshot.catalog, lane, key or "", each.object))
-    for node in inventory.nodes.values():
-        snapshot = cache.set_node(snapshot, read.node_info(node))
-    for pod in inventory.pods.values():
-        info = read.pod_info(pod)
-        if info.node:
-            snapshot = cache.add_pod(snapshot, info)
-    return snapshot
-
-
 def decide_all(inventory: Inventory) -> list[tuple[PodInfo, Decision]]:
     """Place the pods that wait, by priority, then in their order; the first of equal nodes."""
+    from kubeproof.inventory import snapshot_of
     from reference_impl.scheduler import cache, read
     from reference_impl.scheduler.decide import schedule
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from model.kernel.errors import InputError
 
 if TYPE_CHECKING:
-    from kubeproof.verification import Finding, Outcome
+    from kubeproof.checks import Finding
+    from kubeproof.verification import Loss, Outcome
 
 HELP = "verdicts about your own manifests or a snapshot: fits, survives losses, and more"
 SARIF_LEVELS = {"error": "error", "warning": "warning", "note": "note", "unknown": "note"}
@@ -24,12 +25,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="manifests, folders, a snapshot (kubectl get ... -o yaml), or -")
     parser.add_argument("--nodes", type=positive, metavar="N",
                         help="judge on N standard machines (4 CPU, 8 GiB) instead of those listed")
-    parser.add_argument("--losses", type=positive, default=1, metavar="K",
-                        help="how many nodes may be lost (default 1)")
-    parser.add_argument("--zone", default="", metavar="LABEL",
-                        help="lose all nodes with one value of this label instead of single ones")
+    parser.add_argument("--survive", action="append", metavar="WHAT",
+                        help="nodes=K: any K nodes; zone or label=KEY: all nodes with one value of "
+                        "that label (label=KEY:K any K values); may be repeated (default nodes=1)")
+    parser.add_argument("--priority-at-least", type=int, metavar="P",
+                        help="only pods of at least this priority must survive, and of the others "
+                        "those that a disruption budget holds")
+    parser.add_argument("--killing-set", action="store_true",
+                        help="find the smallest set of losses after which the pods do not fit")
+    parser.add_argument("--cheapest", action="store_true",
+                        help="find the fewest nodes that are enough")
+    parser.add_argument("--what-if", action="append", default=[], metavar="CHANGE",
+                        help="judge the cluster after add=N[:NODE], drain=NODE, "
+                        "taint=NODE:KEY=VALUE:EFFECT or resize=NODE:RESOURCE=AMOUNT,...; may be "
+                        "repeated")
+    parser.add_argument("--scheduler-config", metavar="FILE",
+                        help="a KubeSchedulerConfiguration, whose hard default spread counts")
     parser.add_argument("--seconds", type=float, default=5.0,
-                        help="for each question to a solver")
+                        help="for each question to a solver (default 5)")
+    parser.add_argument("--explore-seconds", type=float, default=10.0, metavar="S",
+                        help="how long to try random histories of the cluster with losses of nodes "
+                        "(default 10; 0: not at all)")
+    parser.add_argument("--seed", type=int, default=0, help="the first history (default 0)")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR",
+                        help="where the trace of a history that fails goes (default out)")
     parser.add_argument("--waivers", metavar="FILE", help="accepted findings: a YAML list of "
                         "{rule, subject, reason}")
     parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF")
@@ -43,14 +62,26 @@ def run(options: argparse.Namespace) -> int:
     from kubeproof.inventory import take
     from kubeproof.options import write_json
     from kubeproof.verification import Options, verify
+    from kubeproof.what_if import changed
     from model.api.manifests import read
 
-    inventory = take(read(options.paths), options.nodes)
-    outcome = verify(inventory, Options(options.losses, options.zone, options.seconds))
-    findings = waived(outcome.findings, _waivers(options.waivers))
-    if options.json != "-":
+    inventory = take(read(options.paths), options.nodes, _configuration(options.scheduler_config))
+    inventory = changed(inventory, options.what_if)
+    survive = tuple(map(loss_of, options.survive or ["nodes=1"]))
+    outcome = verify(inventory, Options(survive, options.priority_at_least, options.seconds,
+                                        options.killing_set, options.cheapest))
+    quiet = options.json == "-"
+    found = outcome.findings
+    if options.explore_seconds > 0:
+        from kubeproof.cluster_histories import explored
+        found = (*found, *explored(inventory, outcome, options.explore_seconds, options.seed,
+                                   options.out, quiet))
+    findings = waived(found, _waivers(options.waivers))
+    if not quiet:
         if inventory.assumed_nodes:
             print(f"judged on {len(inventory.nodes)} standard machines of 4 CPU and 8 GiB")
+        for change in options.what_if:
+            print(f"what if: {change}")
         print(table(findings))
     write_json(options.json, report(findings, outcome))
     write_json(options.sarif, sarif(findings))
@@ -58,6 +89,38 @@ def run(options: argparse.Namespace) -> int:
         _draw(outcome, options.draw)
     levels = {each.level for each in findings if not each.waived}
     return 1 if "error" in levels else 3 if "unknown" in levels else 0
+
+
+def loss_of(text: str) -> Loss:
+    """The loss that `--survive` names. InputError for another form."""
+    from kubeproof.verification import ZONE, Loss
+
+    kind, _, value = text.partition("=")
+    if text == "zone":
+        return Loss(1, ZONE)
+    if kind in ("nodes", "zone") and value.isdigit() and int(value):
+        return Loss(int(value), ZONE if kind == "zone" else "")
+    label, _, number = value.partition(":")
+    if kind == "label" and label and (number or "1").isdigit() and int(number or 1):
+        return Loss(int(number or 1), label)
+    raise InputError(f"{text!r} is no loss", where="--survive",
+                     fix="nodes=2, zone, zone=2, label=rack or label=rack:2")
+
+
+def _configuration(path: str | None) -> dict[str, Any]:
+    """The configuration of the scheduler. InputError when the file is something else."""
+    if path is None:
+        return {}
+    from model.api.manifests import sources
+    from model.api.yaml_reader import decode, documents
+
+    ((_, data),) = sources([path])
+    for document in documents(decode(data)):
+        value = document.value
+        if isinstance(value, dict) and value.get("kind") == "KubeSchedulerConfiguration":
+            return value
+    raise InputError("it holds no KubeSchedulerConfiguration", where=path,
+                     fix="kind: KubeSchedulerConfiguration")
 
 
 def _waivers(path: str | None) -> dict[tuple[str, str], str]:
@@ -108,63 +171,44 @@ def report(findings: Iterable[Finding], outcome: Outcome) -> dict[str, Any]:
 
 def sarif(findings: Iterable[Finding]) -> dict[str, Any]:
     """The findings in the Static Analysis Results Interchange Format 2.1.0 (OASIS)."""
+    from kubeproof.checks import RULES
+
+    told = [each for each in findings if each.level != "ok"]
+    used = list(dict.fromkeys(each.rule for each in told))
+    rules = [{"id": rule, "shortDescription": {"text": RULES[rule]}} for rule in used]
     results = []
-    rules: dict[str, None] = {}
-    for each in findings:
-        if each.level == "ok":
-            continue
-        rules[each.rule] = None
-        result: dict[str, Any] = {"ruleId": each.rule, "level": SARIF_LEVELS[each.level],
+    for each in told:
+        result: dict[str, Any] = {"ruleId": each.rule, "ruleIndex": used.index(each.rule),
+                                  "level": SARIF_LEVELS[each.level],
                                   "message": {"text": f"{each.subject}: {each.text}"}}
         if each.file and each.line > 0:
             result["locations"] = [{"physicalLocation": {
-                "artifactLocation": {"uri": each.file}, "region": {"startLine": each.line}}}]
+                "artifactLocation": {"uri": _uri(each.file)},
+                "region": {"startLine": each.line}}}]
         if each.waived:
             result["suppressions"] = [{"kind": "external", "justification": each.waived}]
         results.append(result)
     return {"version": "2.1.0",
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "runs": [{"tool": {"driver": {"name": "kubeproof",
-                                          "rules": [{"id": rule} for rule in rules]}},
+            "runs": [{"tool": {"driver": {"name": "kubeproof", "rules": rules}},
                       "results": results}]}
 
 
+def _uri(file: str) -> str:
+    """A file as a URI reference."""
+    from urllib.parse import quote
+
+    if file == "-":
+        return "stdin"
+    path = Path(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
 def _draw(outcome: Outcome, target: Path) -> None:
+    from kubeproof.placement_picture import picture
     from traces.draw import render
 
     drawn = render(picture(outcome), target)
     if drawn.remark:
         print(f"note: {drawn.remark}")
     print(drawn.path)
-
-
-def picture(outcome: Outcome) -> str:
-    """The placement as DOT: a box for each node with its pods by kind and its fill."""
-    import graphviz
-
-    from properties.scheduler.problem import amount_text
-
-    problem, answer = outcome.problem, outcome.answer or {}
-    kinds = {pod: kind for kind in problem.kinds for pod in kind.pods}
-    graph = graphviz.Digraph("placement", node_attr={
-        "shape": "record", "fontname": "Helvetica", "fontsize": "10"})
-    for at, node in enumerate(problem.nodes):
-        here = [pod for pod, name in answer.items() if name == node.name]
-        counts: dict[str, int] = {}
-        for pod in here:
-            counts[kinds[pod].name] = counts.get(kinds[pod].name, 0) + 1
-        fill = [f"{amount_text(resource, sum(kinds[pod].asks[column] for pod in here))} of "
-                f"{amount_text(resource, problem.room[at][column])}"
-                for column, resource in enumerate(problem.resources)]
-        rows = [node.name, "\n".join(fill),
-                *(f"{name} x{number}" for name, number in sorted(counts.items()))]
-        graph.node(node.name, label="{" + "|".join(_plain(row) for row in rows) + "}")
-    missing = [pod for pod in kinds if pod not in answer]
-    if missing:
-        graph.node("missing", label=f"not placed: {len(missing)} pods", color="red")
-    return str(graph.source)
-
-
-def _plain(text: str) -> str:
-    """Text without the characters that have a meaning in a record label."""
-    return "".join("/" if each in "{}|<>" else each for each in text).replace("\n", r"\n")

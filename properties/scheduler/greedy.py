@@ -143,6 +143,7 @@ def order_of(problem: Problem) -> list[int]:
                for column in range(len(problem.resources))]
 
     barred = Counter(at for each in problem.exclusions for at in (each.left, each.right))
+    barred.update(each.kind for each in problem.spreadings)
     follows = following(problem)
 
     def hardness(at: int) -> tuple[int, int, int, float]:

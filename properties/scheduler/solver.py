@@ -297,9 +297,12 @@ def has_cp_sat() -> bool:
 
 
 class Counted:
-    """A CP-SAT model of a problem: numbers of pods of each kind on each node."""
+    """A CP-SAT model of a problem: numbers of pods of each kind on each node.
 
-    def __init__(self, problem: Problem) -> None:
+    `fewest_nodes`: as few nodes as possible are to be used; pods tied to the others are gone.
+    """
+
+    def __init__(self, problem: Problem, fewest_nodes: bool = False) -> None:
         from ortools.sat.python import cp_model
 
         self.problem = problem
@@ -307,11 +310,19 @@ class Counted:
         self.model: Any = cp_model.CpModel()
         self.count: dict[tuple[int, int], Any] = {}
         self._there: dict[tuple[tuple[int, ...], tuple[int, ...]], Any] = {}
+        self.used = [self.model.new_bool_var(f"used {at}") for at in range(len(problem.nodes))] \
+            if fewest_nodes else []
         for at, kind in enumerate(problem.kinds):
             for node in kind.allowed:
-                self.count[at, node] = self.model.new_int_var(
-                    0, most_on(problem, at, node), f"{at}@{node}")
-            self.model.add(self._sum([at], kind.allowed) == len(kind.pods))
+                most = most_on(problem, at, node)
+                self.count[at, node] = self.model.new_int_var(0, most, f"{at}@{node}")
+                if fewest_nodes:
+                    self.model.add(self.count[at, node] <= most * self.used[node])
+            total = self._sum([at], kind.allowed)
+            if fewest_nodes and kind.tied and kind.allowed:
+                self.model.add(total == len(kind.pods) * self.used[kind.allowed[0]])
+            else:
+                self.model.add(total == len(kind.pods))
         for node in range(len(problem.nodes)):
             for column in range(len(problem.resources)):
                 terms = [kind.asks[column] * self.count[at, node]
@@ -358,9 +369,19 @@ class Counted:
         pods = sum(len(self.problem.kinds[at].pods) for at in family.counted)
         fewest = self.model.new_int_var(
             0, 0 if len(groups) < family.min_domains else pods, "fewest")
+        present = []
         for nodes in groups.values():
-            self.model.add(self._sum(family.counted, nodes) >= fewest)
+            counted = self.model.add(self._sum(family.counted, nodes) >= fewest)
             self.model.add(self._sum(family.kinds, nodes) <= fewest + family.max_skew)
+            if self.used:
+                there = self.model.new_bool_var("")
+                self.model.add_max_equality(there, [self.used[node] for node in nodes])
+                counted.only_enforce_if(there)
+                present.append(there)
+        if self.used and family.min_domains > 1:
+            enough = self.model.new_bool_var("")
+            self.model.add(sum(present) >= family.min_domains).only_enforce_if(enough)
+            self.model.add(fewest == 0).only_enforce_if(~enough)
 
     def _company(self, circle: Circle) -> None:
         first: dict[int, Any] = {}
@@ -380,12 +401,24 @@ class Counted:
                         company.append(self._some(circle.outside, nodes))
                     self.model.add_bool_or(*company, ~self._some(circle.kinds, members))
 
-    def solve(self, seconds: float) -> Found:
-        """The answer of CP-SAT on one core."""
+    def _run(self, seconds: float) -> tuple[Any, Any]:
         solver = self.library.CpSolver()
         solver.parameters.max_time_in_seconds = seconds
         solver.parameters.num_workers = 1
-        status = solver.solve(self.model)
+        return solver, solver.solve(self.model)
+
+    def fewest(self, seconds: float) -> tuple[frozenset[int] | None, int]:
+        """The nodes of the best answer found (None: none), and a number that no answer beats."""
+        self.model.minimize(sum(self.used))
+        solver, status = self._run(seconds)
+        if status not in (self.library.OPTIMAL, self.library.FEASIBLE):
+            return None, 0
+        used = frozenset(at for at, each in enumerate(self.used) if solver.value(each))
+        return used, -int(-solver.best_objective_bound // 1)
+
+    def solve(self, seconds: float) -> Found:
+        """The answer of CP-SAT on one core."""
+        solver, status = self._run(seconds)
         if status == self.library.INFEASIBLE:
             return Found(False, engine="cp-sat")
         if status not in (self.library.OPTIMAL, self.library.FEASIBLE):

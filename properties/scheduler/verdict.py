@@ -1,4 +1,4 @@
-"""Verdicts with reasons: do these pods fit these nodes, do they survive, is the reason minimal.
+"""Verdicts with reasons: do these pods fit these nodes together, and which pods are to blame.
 
 Engines in layers, the cheap ones first: cuts that name a reason, a greedy witness, the incremental
 Z3 solver, CP-SAT where installed. Every placement is rechecked by the rules restated from the
@@ -7,21 +7,11 @@ documents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
 from time import monotonic
 from typing import NamedTuple
 
-from properties.scheduler import cuts, greedy, rules, solver
-from properties.scheduler.greedy import Filler
-from properties.scheduler.problem import (
-    Answer,
-    Problem,
-    placement_of,
-    recheck,
-    restricted,
-    without,
-)
+from properties.scheduler import cuts, greedy, solver
+from properties.scheduler.problem import Answer, Problem, recheck, restricted
 
 SOLVER_SECONDS = 10.0
 
@@ -83,115 +73,18 @@ def minimised(problem: Problem, verdict: Verdict, seconds: float = 2.0) -> Verdi
     best = decide(restricted(problem, kept), seconds / 4)
     if best.fits is not False:
         return verdict
-    proved = True
-    for at in tuple(kept):
-        if monotonic() > until:
-            proved = False
-            break
+    needed: set[int] = set()
+    while len(needed) < len(kept):
+        at = next(each for each in kept if each not in needed)
+        left = until - monotonic()
         rest = [each for each in kept if each != at]
-        trial = decide(restricted(problem, rest), max(0.05, (until - monotonic()) / 2))
-        if trial.fits is False:
-            kept, best = rest, trial
-        elif trial.fits is None:
-            proved = False
-    return best._replace(kinds=tuple(kept), minimal=proved)
-
-
-# -- losses ---------------------------------------------------------------------------------------
-
-
-class Survival(NamedTuple):
-    """`worst`: the smallest set of losses that leaves pods without a place, and its reason.
-
-    `unknown` are sets of losses that were not decided; `tried` counts all.
-    """
-
-    survives: bool | None
-    worst: tuple[str, ...] = ()
-    reason: str = ""
-    tried: int = 0
-    unknown: tuple[tuple[str, ...], ...] = ()
-
-
-def survives(problem: Problem, answer: Answer, losses: int, *, by: str = "",
-             seconds: float = 2.0) -> Survival:
-    """Whether all pods still fit after every loss of up to `losses` nodes.
-
-    `by` is a label (a zone, say): then all nodes with one of its values are lost together. A
-    placement is repaired first: only the pods of the lost nodes move.
-    """
-    units = _units(problem, by)
-    tried = 0
-    unknown: list[tuple[str, ...]] = []
-    for size in range(1, losses + 1):
-        for names in combinations(sorted(units), size):
-            tried += 1
-            lost = frozenset(at for name in names for at in units[name])
-            if _repaired(problem, answer, lost):
-                continue
-            verdict = decide(without(problem, lost), seconds)
-            if verdict.fits is False:
-                return Survival(False, names, verdict.reason, tried, tuple(unknown))
-            if verdict.fits is None:
-                unknown.append(names)
-    return Survival(None if unknown else True, tried=tried, unknown=tuple(unknown))
-
-
-def _units(problem: Problem, by: str) -> dict[str, list[int]]:
-    units: dict[str, list[int]] = {}
-    for at, node in enumerate(problem.nodes):
-        name = node.labels.get(by) if by else node.name
-        if name is not None:
-            units.setdefault(name, []).append(at)
-    return units
-
-
-def _repaired(problem: Problem, answer: Answer, lost: frozenset[int]) -> bool:
-    """Whether the pods of the lost nodes find room on the others as they are; rechecked."""
-    left = without(problem, lost)
-    index = {node.name: at for at, node in enumerate(left.nodes)}
-    filler = Filler(left)
-    moving: list[tuple[int, str]] = []
-    for at, kind in enumerate(left.kinds):
-        for pod in kind.pods:
-            node = index.get(answer[pod], -1)
-            if node < 0:
-                moving.append((at, pod))
-            else:
-                filler.put(at, pod, node)
-    moving.sort(key=lambda each: -max(left.kinds[each[0]].asks, default=0))
-    for at, pod in moving:
-        allowed = left.kinds[at].allowed
-        node = filler.best(at, filler.fair(at, allowed) if filler.has_rules(at) else allowed)
-        if node < 0:
-            return False
-        filler.put(at, pod, node)
-    return not _wrong_after_move(left, filler.answer, [pod for _, pod in moving])
-
-
-def _wrong_after_move(problem: Problem, answer: Answer, moved: Sequence[str]) -> bool:
-    """Whether moving some pods of a checked placement broke a rule: each that moved is judged when
-    it comes, by the pods that are there then."""
-    placement = placement_of(problem, answer)
-    where = {pod: name for pod, name in answer.items() if pod not in frozenset(moved)}
-    for pod in moved:
-        if rules.against(placement.pods[pod], answer[pod],
-                         placement._replace(where=where)) is not None:
-            return True
-        where[pod] = answer[pod]
-    return False
-
-
-def nodes_needed(problem: Problem, seconds: float = 5.0) -> tuple[int, bool]:
-    """The fewest nodes (the first ones) on which all pods fit, and whether fewer are excluded."""
-    low, high, certain = 1, len(problem.nodes), True
-    while low < high:
-        middle = (low + high) // 2
-        lost = frozenset(range(middle, len(problem.nodes)))
-        verdict = decide(without(problem, lost), seconds)
-        if verdict.fits:
-            high = middle
+        trial = decide(restricted(problem, rest), left / 2) if left > 0 else Verdict(None)
+        if trial.fits is None:
+            return best._replace(kinds=tuple(kept))
+        if trial.fits:
+            needed.add(at)
         else:
-            certain = certain and verdict.fits is False
-            low = middle + 1
-    return high, certain
+            kept, best = rest, trial
+            # Fewer pods only ever help, unless some are wanted or counted by others.
+            needed = needed if problem.exact else set()
+    return best._replace(kinds=tuple(kept), minimal=True)

@@ -148,11 +148,11 @@ def test_verdicts_and_losses() -> None:
             if found.answer is not None:
                 answer = found.answer
                 losses.append(cpu_seconds(
-                    lambda p=problem, a=answer: verdict.survives(p, a, 1, seconds=1)))
+                    lambda p=problem, a=answer: losses.survives(p, a, 1, seconds=1)))
     problem = build(*instance(0, 200, 40, 0.6))
     answer = verdict.decide(problem, 1).answer
     assert answer is not None
-    pairs = cpu_seconds(lambda: verdict.survives(problem, answer, 2, seconds=1))
+    pairs = cpu_seconds(lambda: losses.survives(problem, answer, 2, seconds=1))
     big = {fill: cpu_seconds(lambda f=fill: verdict.decide(replicated(5000, 500, f)))
            for fill in (0.8, 1.05)}
     print("\n200 pods on 40 nodes, CPU ms: "

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from model.api.objects import freeze
-from properties.scheduler import binding_order, cuts, greedy, rules, solver, verdict
+from properties.scheduler import (
+    binding_order,
+    cuts,
+    greedy,
+    losses,
+    reasons,
+    rules,
+    size,
+    solver,
+    verdict,
+)
 from properties.scheduler.facts import NodeFacts, PodFacts, node_facts, pod_facts
 from properties.scheduler.problem import Problem, build, placement_of, recheck, without
 from properties.scheduler.rules import Placement
@@ -159,11 +169,135 @@ def test_losses_are_survived_until_there_is_no_room() -> None:
     problem = build([node("n1"), node("n2"), node("n3")], [pod(f"p{i}", 2) for i in range(4)])
     answer = verdict.decide(problem).answer
     assert answer is not None
-    assert verdict.survives(problem, answer, 1) == verdict.Survival(True, tried=3)
-    lost = verdict.survives(problem, answer, 2)
+    assert losses.survives(problem, answer, 1) == losses.Survival(True, tried=3)
+    lost = losses.survives(problem, answer, 2)
     assert (lost.survives, lost.worst) == (False, ("n1", "n2"))
     assert lost.reason == "4 pods of default/p0 need 8.0 CPU, the 1 node has 4.0 CPU"
-    assert verdict.nodes_needed(problem) == (2, True)
+    assert losses.killing_set(problem) == lost._replace(tried=2)
+
+
+def test_a_loss_after_which_others_must_move_is_told() -> None:
+    """n2 and n3 hold a small pod each; when n1 goes, its big one fits only if both small share."""
+    problem = build([node("n1"), node("n2"), node("n3")],
+                    [pod("big", 4), pod("s1", 1, "a"), pod("s2", 1, "b")])
+    answer = {"default/big": "n1", "default/s1": "n2", "default/s2": "n3"}
+    assert losses.survives(problem, answer, 1) == losses.Survival(
+        True, tried=3, moved=(("n1",),))
+
+
+def test_pods_tied_to_a_node_go_with_it() -> None:
+    pods = [pod(f"d{at}", 1, "agent", nodeSelector={HOST: f"n{at}"}) for at in (1, 2)]
+    problem = build([node("n1", 2), node("n2", 2)], [*pods, pod("p", 1)],
+                    tied=frozenset({"default/d1", "default/d2"}))
+    answer = verdict.decide(problem).answer
+    assert answer is not None
+    assert losses.survives(problem, answer, 1).survives is True
+    assert solver.Incremental(problem).ask(lost=frozenset({0})).fits is True
+    found = size.nodes_needed(problem)
+    assert (len(found.nodes or ()), found.least, found.proved) == (1, 1, True)
+
+
+def test_only_what_must_run_has_to_survive() -> None:
+    """Of the low ones the budget keeps one; the high one needs the room of the others."""
+    low = [pod(f"l{at}", 2, "low") for at in range(3)]
+    problem = build([node("n1"), node("n2")], [*low, pod("high", 2, "high", priority=10)])
+    guard = losses.Guard("low", frozenset(each.key for each in low), 1)
+    must = losses.needed(problem, 10, [guard])
+    assert [(kind.name, len(kind.pods)) for kind in must.kinds] == [
+        ("default/l0", 1), ("default/high", 1)]
+    answer = verdict.decide(must).answer
+    assert answer is not None
+    assert losses.survives(must, answer, 1).survives is True
+    strict = losses.needed(problem, 10, [guard._replace(need=2)])
+    assert losses.survives(strict, verdict.decide(strict).answer or {}, 1).worst == ("n1",)
+
+
+def test_bound_pods_stay_and_waiting_ones_are_added() -> None:
+    problem = build([node("n1"), node("n2")], [pod("a", 3, "a"), pod("b", 3, "b")])
+    assert losses.as_it_stands(problem, {"default/a": "n2"}) == {
+        "default/a": "n2", "default/b": "n1"}
+    full = build([node("n1"), node("n2", 2)], [pod("a", 2, "a"), pod("b", 3, "b")])
+    assert losses.as_it_stands(full, {"default/a": "n1"}) is None
+    assert verdict.decide(full).fits is True
+
+
+def test_the_fewest_nodes_are_found_with_and_without_cp_sat(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = {"topologySpreadConstraints": [spread_over(HOST, app="s")]}
+    problem = build([node(f"n{at}", 4) for at in range(5)],
+                    [*(pod(f"p{at}", 1, "p") for at in range(6)),
+                     *(pod(f"s{at}", 1, "s", **spread) for at in range(2))])
+    found = [size.nodes_needed(problem)]
+    monkeypatch.setattr(solver, "has_cp_sat", lambda: False)
+    found.append(size.nodes_needed(problem))
+    assert [(len(each.nodes or ()), each.proved) for each in found] == [(2, True), (2, True)]
+
+
+def group_texts(problem: Problem) -> tuple[list[str], bool]:
+    """The groups of the reason why a problem has no answer."""
+    found = verdict.minimised(problem, verdict.decide(problem))
+    told = reasons.explain(problem, found)
+    return [str(each) for each in told.groups], told.minimal
+
+
+def test_the_reason_names_the_rules_and_the_room_that_are_needed() -> None:
+    """The pods could go elsewhere but for the taint, and anti-affinity plays no part."""
+    problem = build([node("n1", 2), node("n2", 2, taint="a"), node("n3", 8, taint="b")],
+                    [pod(f"p{at}", 2, "p", **apart("p")) for at in range(2)])
+    texts, minimal = group_texts(problem)
+    assert texts == ["default/p0: taints that it does not tolerate", "default/p0: anti-affinity"]
+    assert minimal
+    problem = build([node("n1", 2), node("n2", 8, taint="b")],
+                    [pod(f"p{at}", 2, "p", **spread_and_apart()) for at in range(2)])
+    texts, minimal = group_texts(problem)
+    assert texts == ["default/p0: requests", "default/p0: taints that it does not tolerate",
+                     "node n1: room"]
+    assert minimal
+    heavy = {"containers": [{"name": "c", "image": "i", "resources": {
+        "requests": {"cpu": "1", "memory": "3Gi"}}}]}
+    problem = build([node("n1"), node("n2", zone="a")],
+                    [pod(f"p{at}", 1, "p", nodeSelector={"zone": "a"}, **heavy)
+                     for at in range(3)])
+    texts, minimal = group_texts(problem)
+    assert texts == ["default/p0: requests", "default/p0: node selector or affinity",
+                     "node n2: room"]
+    assert minimal
+
+
+def spread_and_apart() -> dict[str, Any]:
+    """Rules that play no part where one node takes all."""
+    return {"topologySpreadConstraints": [spread_over(HOST, 5, app="p")], **apart("other")}
+
+
+def test_minimal_reasons_are_minimal_and_reasons() -> None:
+    """Lifting a group leaves a placement; keeping them all leaves none: by the second engine."""
+    seen = 0
+    for seed in range(25):
+        problem = random_problem(seed)
+        first = verdict.minimised(problem, verdict.decide(problem))
+        if first.fits is not False:
+            continue
+        told = reasons.explain(problem, first)
+        assert told.minimal
+        whole = reasons.lifted(problem, first.kinds, told.groups)
+        assert solver.Incremental(whole).ask(seconds=5).fits is False
+        for group in told.groups:
+            rest = reasons.lifted(problem, first.kinds,
+                                  [each for each in told.groups if each != group])
+            assert solver.Incremental(rest).ask(seconds=5).fits is True
+        seen += 1
+    assert seen >= 5
+
+
+def test_losses_of_a_structured_cluster_are_judged_by_every_engine() -> None:
+    """Z3 under assumptions, and a problem built without the node, agree."""
+    for seed in range(30):
+        problem = structured_problem(seed)
+        engine = solver.Incremental(problem)
+        for lost in range(3):
+            rest = without(problem, frozenset({lost}))
+            answers = {engine.ask(lost=frozenset({lost})).fits, verdict.decide(rest).fits}
+            assert not {True, False} <= answers, (seed, lost)
 
 
 def test_every_single_loss_is_judged_as_by_trying_everything() -> None:
@@ -173,7 +307,7 @@ def test_every_single_loss_is_judged_as_by_trying_everything() -> None:
         answer = verdict.decide(problem).answer
         if answer is not None:
             truth = all(by_trying(without(problem, frozenset((at,)))) for at in range(3))
-            assert verdict.survives(problem, answer, 1).survives == truth, seed
+            assert losses.survives(problem, answer, 1).survives == truth, seed
             judged.add(truth)
     assert judged == {True, False}
 
@@ -183,7 +317,7 @@ def test_zones_are_lost_as_a_whole() -> None:
                     [pod(f"p{i}", 3) for i in range(2)])
     answer = verdict.decide(problem).answer
     assert answer is not None
-    assert verdict.survives(problem, answer, 1, by="zone").worst == ("a",)
+    assert losses.survives(problem, answer, 1, by="zone").worst == ("a",)
 
 
 def test_spread_and_affinity_are_kept_by_the_witness() -> None:
