@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from kubeproof.http import bodies, discovery, documents, health, paths, render
+from kubeproof.http import bodies, discovery, documents, health, paths, protobuf, render
 from kubeproof.http.engine import Engine
 from kubeproof.http.metrics import Metrics
 from kubeproof.http.render import Wish
@@ -27,6 +27,7 @@ from model.api.requests import (
     Request,
     Status,
     WatchEvent,
+    bad_request,
     failure,
     method_not_allowed,
     no_such_path,
@@ -226,6 +227,11 @@ class App:
         if isinstance(data, Status):
             return data
         media = call.headers.get("content-type", "")
+        if media.startswith(protobuf.MEDIA) and data:
+            try:
+                data, media = render.compact(protobuf.document(data)), "application/json"
+            except protobuf.ProtobufError as error:
+                return bad_request(error.what)
         found: bodies.Body | Status = bodies.Body(None)
         deletion: dict[str, Any] = {}
         if verb in ("delete", "deletecollection") and data:
