@@ -56,6 +56,22 @@ def no_two_members_lead_in_one_term(world: World) -> str | None:
     return None
 
 
+@step_rule(reads=parts("raft"), why="two votes in one term may make two leaders")
+def a_vote_is_kept_for_its_term(before: World, action: Action, after: World) -> str | None:
+    """Through crashes and power failures too, once it is on the disk and may have left."""
+    name = action.actor
+    if name not in after.names or type(after[name]) is not Node:
+        return None
+    old: Raft = before[name].raft
+    new: Raft = after[name].raft
+    term, vote = old.disk[:2] if action.verb == "restart" else (old.term, old.vote)
+    if new.term < term:
+        return f"{name} was in term {term} and is in {new.term}"
+    if vote and new.term == term and new.vote != vote:
+        return f"{name} has voted for {vote} in term {term}, and now for {new.vote or 'nobody'}"
+    return None
+
+
 @always(reads=parts("raft.log"), why="a leader tells from one entry that all before it agree")
 def logs_that_agree_on_an_entry_agree_on_all_before_it(world: World) -> str | None:
     """Log matching: the same place and term is the same entry, and so is what precedes it."""
@@ -256,7 +272,8 @@ def a_member_goes_on_from_a_snapshot(world: World) -> bool:
 
 
 PROPERTIES: tuple[Property, ...] = (
-    no_two_members_lead_in_one_term, logs_that_agree_on_an_entry_agree_on_all_before_it,
+    no_two_members_lead_in_one_term, a_vote_is_kept_for_its_term,
+    logs_that_agree_on_an_entry_agree_on_all_before_it,
     members_agree_on_what_is_committed, no_committed_entry_is_lost,
     a_leader_has_every_committed_entry, a_committed_entry_is_on_the_disks_of_a_majority,
     members_that_applied_the_same_have_the_same_store,

@@ -137,13 +137,13 @@ def user_of(token: str) -> tuple[str, int]:
 
 def refused(auth: Auth, rules: Granted, name: str, revision: int, request: Any) -> str:
     """Why the user may not do this; "" when it may. `revision`: of the rules, in its token."""
-    if not auth.enabled:
+    if not auth.enabled or type(request) is storage.Authenticate:
         return ""
     if not name:
         return storage.USER_EMPTY
     if revision < auth.revision:
         return storage.AUTH_OLD_REVISION
-    if type(request) in _CHANGES:
+    if type(request) in _CHANGES or type(request) is storage.MemberChange:
         user = auth.users.get(name)
         return "" if user is not None and ROOT in user.roles else storage.PERMISSION_DENIED
     mine = rules.get(name, ())

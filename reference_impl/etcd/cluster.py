@@ -300,6 +300,11 @@ class ClusterMember(Component[Node]):
         kind = type(body)
         if kind in _LOCAL or (kind is storage.Range and body.serializable):
             return self._served(local, lane, user, rules, body, io)
+        if kind is storage.MemberChange:
+            error = auth.refused(local.store.auth, local.granted, user, rules, body)
+            if error:
+                io.reply(*lane, Failure(local.revision, error))
+                return local
         read = kind is storage.Range or (kind is storage.Txn and not writes(body))
         lease = kind in (storage.LeaseKeepAlive, storage.LeaseTimeToLive)
         waiting = Waiting(lane, body, "read" if read else "lease" if lease else "propose",

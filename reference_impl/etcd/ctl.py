@@ -78,6 +78,8 @@ class EtcdCtl(Component[Ctl]):
 
     def __init__(self, members: tuple[str, ...] = ("etcd",)) -> None:
         self.servers = members
+        if len(members) > 1:
+            self.host = "operator"  # a machine of its own, so that members are cut off from it
 
     def init(self, io: Io) -> Ctl:
         return Ctl()

@@ -9,7 +9,8 @@ import random
 
 import pytest
 
-from model.kernel.driver import RandomDriver, converge, run
+from model.kernel.action import Action
+from model.kernel.driver import FairDriver, RandomDriver, converge, run
 from model.kernel.fault import FaultPlan, budget_of
 from model.kernel.property import Checker, Violation
 from model.kernel.system import System
@@ -59,9 +60,35 @@ def test_a_cluster_keeps_its_promises(faults: str) -> None:
         assert {"a_second_term_commits_an_entry", "a_member_goes_on_from_a_snapshot"} <= seen
 
 
+def test_a_message_between_peers_is_dropped_repeated_and_overtaken() -> None:
+    """The three faults on the queue of one channel; a lost disk restarts a member at once."""
+    under_test = system("drop,duplicate,reorder,lose_unsynced", 9)
+    channel = ("etcd", cluster.RAFT)
+
+    def queue(seen: World) -> tuple[object, ...]:
+        found: tuple[object, ...] = seen.slots[seen.names["etcd/2"]].inbox.get(channel, ())
+        return found
+
+    def fault(kind: str) -> World:
+        after = under_test.apply(world, Action("fault", kind, ("etcd/2", *channel)))
+        assert after is not None
+        return after
+
+    world = under_test.init()
+    driver = FairDriver()
+    while len(queue(world)) < 2:
+        world = run(under_test, driver, world, steps=1).world
+    before = queue(world)
+    assert queue(fault("drop")) == before[1:]
+    assert queue(fault("duplicate")) == (*before, before[0])
+    assert queue(fault("reorder")) == (*before[1:], before[0])
+    down = under_test.apply(world, Action("fault", "lose_unsynced", ("etcd/2",)))
+    assert down is not None
+    assert Action("etcd/2", "restart") in under_test.enabled(down)
+
+
 def fair(world: World, under_test: System, actions: int) -> World:
     """The world after that many fairly served steps."""
-    from model.kernel.driver import FairDriver
     return run(under_test, FairDriver(), world, steps=actions).world
 
 

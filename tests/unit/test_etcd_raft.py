@@ -172,6 +172,26 @@ def test_a_read_waits_for_a_majority_that_still_follows() -> None:
     assert {read[2] for read in post.reads} == {1}
 
 
+def test_a_new_leader_reads_only_after_an_entry_of_its_own_term() -> None:
+    """Before, it does not know whether what it has is committed, and to its clients it may be."""
+    post = Post()
+    post.elect("a")
+    post.turn("a", "propose", "acknowledged")
+    post.letters = [letter for letter in post.letters if letter[1] == "b"]
+    post.deliver()
+    post.away = {"a"}
+    assert post["a"].commit == 2
+    post.turn("b", "campaign")
+    while post["b"].role != "leader":
+        source, to, body = post.letters.pop(0)
+        if not {source, to} & post.away:
+            post.turn(to, "receive", source, body)
+    post.turn("b", "read", "b", (1, 1))
+    assert post.reads == []
+    post.deliver()
+    assert post.reads == [("b", (1, 1), 3)]
+
+
 def test_a_follower_that_lags_far_behind_gets_a_snapshot() -> None:
     """And goes on from there; an old one that comes late changes nothing."""
     post = Post()
