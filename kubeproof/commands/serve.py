@@ -52,6 +52,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-auth-file", type=Path, metavar="CSV",
                         help='lines of token,user,uid,"group,group"; without it one administrator '
                         "is made up")
+    parser.add_argument("--service-account-signing-key-file", type=Path, metavar="PEM",
+                        help="the RSA key that signs service account tokens (default: a new one)")
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE",
                         help="write what a client needs to be the first user")
     parser.add_argument("--insecure", action="store_true",
@@ -69,12 +71,13 @@ def run(options: argparse.Namespace) -> int:
     import uvicorn
 
     from kubeproof.http import wire
-    from kubeproof.http.app import App, Tokens
+    from kubeproof.http.app import App
+    from kubeproof.http.tokens import Signer, Tokens
 
     parts = _parts(options.parts)
     entries = _tokens(options.token_auth_file) or [_administrator()]
     _refuse_open_door(options, parts)
-    tokens = Tokens(entries)
+    tokens = Tokens(entries, Signer(options.service_account_signing_key_file))
     scenario = _scenario(options, parts, tokens.users)
     pair = None if options.insecure else _certificate(options.cert_dir, options.host)
     wires = wire.Wires()

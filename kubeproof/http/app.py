@@ -8,7 +8,6 @@ metrics, discovery, the page for people) is answered here, after the same questi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
@@ -19,6 +18,7 @@ from kubeproof.http import bodies, discovery, documents, health, paths, protobuf
 from kubeproof.http.engine import Engine
 from kubeproof.http.metrics import Metrics
 from kubeproof.http.render import Wish
+from kubeproof.http.tokens import Caller, Tokens, add_header
 from kubeproof.http.watches import Cursor, Feed
 from model.api.requests import (
     ObjectList,
@@ -32,12 +32,12 @@ from model.api.requests import (
     method_not_allowed,
     no_such_path,
     status_document,
-    unauthorized,
 )
-from reference_impl.apiserver.access import authentication, authorization
-from reference_impl.apiserver.access.authorization import Attributes
+from reference_impl.apiserver.access import authorization
+from reference_impl.apiserver.access.known import Known
+from reference_impl.apiserver.access.rbac import Attributes
 from reference_impl.apiserver.outside import encode
-from reference_impl.apiserver.state import User, Watcher
+from reference_impl.apiserver.state import Watcher
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Any]
@@ -49,7 +49,6 @@ WATCH_TIMEOUT_S = 1800
 IN_FLIGHT_MAX = 400
 WATCHES_MAX = 1000
 HEADER_BYTES_MAX = 64 * 1024
-UNKNOWN_TOKEN = "?"
 PLAIN_JSON = Wish()
 SCORES_PATH = "/debug/scheduler/scores"
 _BODIED = frozenset(("POST", "PUT", "PATCH", "DELETE"))
@@ -57,27 +56,6 @@ _TOO_MANY = failure(429, "TooManyRequests", "Too many requests, please try again
                     )._replace(retry_after_seconds=1)
 _TOO_LARGE = failure(413, "RequestEntityTooLarge",
                      f"Request entity too large: limit is {bodies.BODY_BYTES_MAX}")
-
-
-class Tokens:
-    """Bearer tokens by a digest, so that a comparison takes the same time for every wrong one."""
-
-    def __init__(self, entries: list[tuple[str, User]]) -> None:
-        self._ids = {self._digest(token): f"t{at}" for at, (token, _) in enumerate(entries, 1)}
-        self.users = {f"t{at}": user for at, (_, user) in enumerate(entries, 1)}
-
-    @staticmethod
-    def _digest(token: str) -> bytes:
-        return hashlib.blake2b(token.encode()).digest()
-
-    def id_of(self, header: str) -> str:
-        """The id that stands for an Authorization header: "" without one."""
-        if not header:
-            return ""
-        kind, _, token = header.partition(" ")
-        if kind.lower() != "bearer":
-            return UNKNOWN_TOKEN
-        return self._ids.get(self._digest(token.strip()), UNKNOWN_TOKEN)
 
 
 class Call(NamedTuple):
@@ -113,7 +91,7 @@ class App:
         self.tokens = tokens
         self.anonymous = anonymous
         self.cut = cut
-        self.feed = Feed(engine)
+        self.feed = Feed(engine, tokens.outward)
         self.metrics = Metrics(engine, self.feed)
         self.documents = documents.Documents()
         self.in_flight = 0
@@ -127,8 +105,9 @@ class App:
         if scope["type"] != "http":
             return
         began = asyncio.get_running_loop().time()
-        headers = {name.decode("latin-1"): value.decode("latin-1")
-                   for name, value in scope["headers"]}
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            add_header(headers, name.decode("latin-1"), value.decode("latin-1"))
         query = scope["query_string"]
         call = Call(scope["method"], scope["path"], dict(parse_qsl(
             query.decode("latin-1"), keep_blank_values=True)) if query else {}, headers, receive)
@@ -179,7 +158,7 @@ class App:
         wish = _wish_of(call.headers.get("accept", ""))
         if isinstance(wish, Status):
             return _refusal(wish)
-        token = self.tokens.id_of(call.headers.get("authorization", ""))
+        token = self.tokens.caller(call.headers)
         target = paths.target_of(call.path)
         if target is None:
             return await self._plain_path(call, token, wish)
@@ -198,7 +177,9 @@ class App:
         request, warnings = found
         if verb == "watch":
             return request
+        request, sent = self.tokens.inward(request)
         reply = await self._ask(request)
+        reply = reply._replace(body=self.tokens.outward(reply.body, sent))
         return self._shown(reply, wish, tuple(
             ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)))
 
@@ -219,7 +200,7 @@ class App:
         return Answer(reply.code, content, media, headers)
 
     async def _request(self, call: Call, target: paths.Target, verb: str,
-                       token: str) -> tuple[Request, tuple[str, ...]] | Status:
+                       token: Caller) -> tuple[Request, tuple[str, ...]] | Status:
         """The request, and what there is to warn of; or the Status of a refusal."""
         resource, query = target.resource, call.query
         assert resource is not None, "the caller has answered unknown resources"
@@ -254,7 +235,7 @@ class App:
             return found
         return Request(verb, paths.resource_name(resource), target.namespace,  # type: ignore[arg-type]  # one of the verbs
                        target.name, target.subresource, found.object, options,
-                       token), found.warnings
+                       token.token, token.impersonate), found.warnings
 
     async def _ask(self, request: Request) -> Reply:
         """Send one request to the cluster and wait for its reply."""
@@ -340,7 +321,7 @@ class App:
 
     # -- paths that are no resource ---------------------------------------------------------------
 
-    async def _plain_path(self, call: Call, token: str, wish: Wish) -> Answer:
+    async def _plain_path(self, call: Call, token: Caller, wish: Wish) -> Answer:
         path = call.path
         fault = self._may(token, Attributes(call.method.lower(), "", "", path=path))
         if fault is not None:
@@ -352,7 +333,7 @@ class App:
             return Answer(200, *self.metrics.text())
         if path == SCORES_PATH:
             return self._scores(call.query.get("pod", ""))
-        found = discovery.document(path)
+        found = self.tokens.document(path) or discovery.document(path)
         if found is not None:
             return Answer(200, *render.encoded(found, wish))
         if path.startswith("/api"):
@@ -363,7 +344,7 @@ class App:
         """Discovery and OpenAPI, None for any other path."""
         if call.method not in ("GET", "HEAD") or not self.documents.has(call.path):
             return None
-        token = self.tokens.id_of(call.headers.get("authorization", ""))
+        token = self.tokens.caller(call.headers)
         fault = self._may(token, Attributes("get", "", "", path=call.path))
         if fault is not None:
             return _refusal(fault)
@@ -382,25 +363,14 @@ class App:
         totals = {node: sum(plugins.values()) for node, plugins in parts.items()}
         return Answer(200, json.dumps({"plugin_scores": parts, "final_scores": totals}).encode())
 
-    def _may(self, token: str, asked: Attributes) -> Status | None:
+    def _may(self, caller: Caller, asked: Attributes) -> Status | None:
         """Why a request that never reaches the cluster may not be made, None when it may."""
-        if token and token not in self.tokens.users:
-            return unauthorized()
-        if token:
-            user = self.tokens.users[token]
-            user = user._replace(groups=(*user.groups, authentication.AUTHENTICATED))
-        elif self.anonymous:
-            user = authentication.ANONYMOUS
-        else:
-            return unauthorized()
-        policy = authorization.policy_of(self.engine.world["apiserver"].cache)
-        if authorization.allowed(user, asked, policy):
-            return None
-        why = authorization.refusal(user, asked)
-        named = f' "{asked.name}"' if asked.name else ""
-        plural = asked.resource.partition("/")[0]
-        head = f"forbidden: {why}" if asked.path else f"{plural}{named} is forbidden: {why}"
-        return failure(403, "Forbidden", head)
+        known = Known(self.engine.world["apiserver"].cache, self.engine.world.now)
+        user = self.tokens.user_of(caller, self.anonymous, known)
+        if isinstance(user, Status):
+            return user
+        decision = authorization.decide(user, asked, known.cache)
+        return None if decision.allowed else authorization.refusal(user, asked, decision.reason)
 
 
 def _what(target: paths.Target) -> str:

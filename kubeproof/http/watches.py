@@ -97,10 +97,12 @@ class _View(NamedTuple):
 
 
 class Feed:
-    """Brings what the watch cache remembers to the cursors, after every burst of work."""
+    """Brings what the watch cache remembers to the cursors, after every burst of work.
+    `outward` puts into an object what only the front door knows, before it leaves."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outward: Callable[[Any], Any] = lambda body: body) -> None:
         self.engine = engine
+        self.outward = outward
         self.texts = render.Texts()
         self.cursors = 0
         self.dropped = 0
@@ -276,6 +278,8 @@ class Feed:
 
     def line_of(self, event: WatchEvent, wish: Wish, first: bool) -> bytes:
         """An event as one line of JSON."""
+        if event.object.kind == "Secret":
+            event = event._replace(object=self.outward(event.object))
         if wish.form == render.PLAIN and not isinstance(event.object, Status):
             return self.texts.event(event.type, event.object)
         shown = render.event(event, wish, self.engine.world.now, first)

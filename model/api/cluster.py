@@ -10,6 +10,7 @@ from typing import NamedTuple
 from model.api.metadata import (
     EMPTY_METADATA,
     Condition,
+    LabelSelector,
     LocalObjectReference,
     Metadata,
     ObjectReference,
@@ -182,10 +183,18 @@ class Role(NamedTuple):
     rest: bytes = b""
 
 
+class AggregationRule(NamedTuple):
+    """Which cluster roles give their rules to this one."""
+
+    cluster_role_selectors: tuple[LabelSelector, ...] | None = None
+    rest: bytes = b""
+
+
 class ClusterRole(NamedTuple):
     kind: str = "ClusterRole"
     metadata: Metadata = EMPTY_METADATA
     rules: tuple[PolicyRule, ...] | None = None
+    aggregation_rule: AggregationRule | None = None
     rest: bytes = b""
 
 

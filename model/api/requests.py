@@ -64,13 +64,23 @@ class Patch(NamedTuple):
     document: bytes
 
 
+class Impersonation(NamedTuple):
+    """Whom a client wishes to be taken for, as its Impersonate headers say."""
+
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
 class Request(NamedTuple):
     """One request to the API server.
 
     `resource` is the plural (`pods`), or `plural.group` where the plural alone is ambiguous.
     `namespace` is "" for the cluster or all namespaces; `name` is "" for collections. `body` is an
     object, a Patch or None. `token` is the id of a bearer token; "" means whoever the connection
-    belongs to, so that built-in components are known by their name.
+    belongs to, so that built-in components are known by their name. `impersonate` is whom the
+    client acts for, None for itself.
     """
 
     verb: Verb
@@ -81,6 +91,7 @@ class Request(NamedTuple):
     body: Any = None
     options: Options = NO_OPTIONS
     token: str = ""
+    impersonate: Impersonation | None = None
 
 
 class Cause(NamedTuple):

@@ -425,6 +425,11 @@ def _finished_when_asked(self: Kubelet, record: PodRecord) -> bool:
     return record.ending == DELETED
 
 
+def _any_pods(*of_a_node: Any) -> str | None:
+    """A node may list every pod, as releases before 1.32 let it."""
+    return None
+
+
 def _watches_every_pod(self: Kubelet, machine: Machine, tells: bool = True,
                        metrics_ms: int = 0) -> None:
     _construct(self, machine, tells, metrics_ms)
@@ -494,9 +499,11 @@ MUTANTS = (
            "a_kubelet_deletes_only_the_pod_that_it_has_seen_end",
            ((f"{_COMPONENT}:Kubelet._may_finish", _finished_when_asked),), "containers"),
     Mutant("kubelet-takes-the-pods-of-others",
-           "every kubelet watches all pods and takes up those of other machines",
-           "a_pod_runs_on_one_machine",
-           ((f"{_COMPONENT}:Kubelet.__init__", _watches_every_pod),), "containers"),
+           "every kubelet watches all pods (as it could before a node was refused that) and takes "
+           "up those of other machines", "a_pod_runs_on_one_machine",
+           ((f"{_COMPONENT}:Kubelet.__init__", _watches_every_pod),
+            ("reference_impl.apiserver.access.node_authorizer:_own_pods", _any_pods)),
+           "containers"),
     Mutant("kubelet-status-lost-in-a-restart",
            "a status that waited to be written when the kubelet crashed is never written",
            "what_the_api_shows_is_what_runs",

@@ -16,7 +16,6 @@ from model.api.requests import (
     Request,
     Status,
     WatchEvent,
-    forbidden,
     refused,
     timed_out,
     too_large,
@@ -46,11 +45,14 @@ from reference_impl.apiserver.access import (
     authentication,
     authorization,
     bootstrap,
+    impersonation,
     reviews,
 )
-from reference_impl.apiserver.access.authorization import Attributes
+from reference_impl.apiserver.access.known import Known, LookUp
+from reference_impl.apiserver.access.rbac import Attributes
 from reference_impl.apiserver.registry import repair
 from reference_impl.apiserver.registry.allocators import Limits
+from reference_impl.apiserver.registry.names import entropy, uid_from
 from reference_impl.apiserver.registry.store import Config, Store
 from reference_impl.apiserver.state import (
     NO_CLIENT,
@@ -182,21 +184,21 @@ class ApiServer(Component[State]):
     # -- requests -------------------------------------------------------------------------------
 
     def _handle(self, local: State, channel: Channel, request: Request, io: Io,
-                caught_up: bool = False) -> State:
-        """Stage one and two, then the read or the write."""
+                caught_up: bool = False, found: tuple[Any, ...] = ()) -> State:
+        """Stage one and two, then the read or the write. `found`: what was looked up in etcd."""
         resource = storage.resource_named(request.resource)
-        user = authentication.authenticate(channel[0], request.token, self.tokens, self.anonymous)
-        if user is None:
-            io.reply(*channel, refused(unauthorized()))
+        user = self._identity(local, channel, request, io, found)
+        if type(user) is LookUp:
+            return self._look_up(local, channel, request, user, found, caught_up, io)
+        if type(user) is Status:
+            io.reply(*channel, refused(user))
             return local
         fault = self._refusal(local, request, resource, user)
         if fault is not None or resource is None:
             io.reply(*channel, refused(fault or unauthorized()))
             return local
-        if request.verb == "create" and resource.name in reviews.ANSWERED:
-            policy = authorization.policy_of(local.cache)
-            io.reply(*channel, reviews.answer(request.body, user, policy, io.now))
-            return local
+        if request.verb == "create" and reviews.is_answered(request):
+            return self._reviewed(local, channel, request, user, found, io)
         if request.verb in rest.WRITES:
             pending = Pending(channel, rest.routed(request), user, "")
             return self.store.begin(local, _lane_for(local, channel), pending, io)
@@ -206,19 +208,44 @@ class ApiServer(Component[State]):
             return self._list_for(local, channel, request, resource, user, io, caught_up)
         return self._watch(local, channel, request, resource, io)
 
+    def _identity(self, local: State, channel: Channel, request: Request, io: Io,
+                  found: tuple[Any, ...]) -> Any:
+        """The user that a request is judged as, an object to look up first, or a refusal."""
+        if not request.token and request.impersonate is None \
+                and channel[0] != authentication.OUTSIDE:
+            return authentication.component(channel[0], request.verb)
+        known = Known(local.cache, io.now, found)
+        user = authentication.asker(channel[0], request, self.tokens, self.anonymous, known)
+        if type(user) is not User or request.impersonate is None:
+            return user
+        return impersonation.acting_as(user, request.impersonate, known)
+
+    def _look_up(self, local: State, channel: Channel, request: Request, wanted: LookUp,
+                 found: tuple[Any, ...], caught_up: bool, io: Io) -> State:
+        """Read an object that access control asks for and the cache lacks."""
+        lane = _lane_for(local, channel)
+        io.request("etcd", lane, Range(storage.storage_key(*wanted)))
+        return with_pending(local, lane, Pending(
+            channel, request, NOBODY, "identity", fresh=caught_up, target=wanted, done=found))
+
+    def _reviewed(self, local: State, channel: Channel, request: Request, user: User,
+                  found: tuple[Any, ...], io: Io) -> State:
+        """A review, answered from what is known; nothing is stored."""
+        local = local._replace(ordinal=local.ordinal + 1)
+        token_id = uid_from(entropy(self.config.seed, local.incarnation, local.ordinal, "token"))
+        answer = reviews.answer(request, user, self.tokens, Known(local.cache, io.now, found),
+                                token_id)
+        if type(answer) is LookUp:
+            return self._look_up(local, channel, request, answer, found, False, io)
+        io.reply(*channel, answer)
+        return local
+
     def _refusal(self, local: State, request: Request, resource: Resource | None,
                  user: User) -> Status | None:
-        name = request.resource if resource is None else resource.name
-        group = "" if resource is None else resource.group
-        what = f"{name}/{request.subresource}" if request.subresource else name
-        # A namespace is within itself, so that its own roles speak of it.
-        namespace = request.name if name == "namespaces" else request.namespace
-        asked = Attributes(request.verb, group, what, namespace, request.name)
-        if not authorization.allowed(user, asked, authorization.policy_of(local.cache)):
-            if resource is None:
-                return Status(code=403, reason="Forbidden",
-                              message=authorization.refusal(user, asked))
-            return forbidden(request.resource, request.name, authorization.refusal(user, asked))
+        asked = attributes_of(request, resource)
+        decision = authorization.decide(user, asked, local.cache)
+        if not decision.allowed:
+            return authorization.refusal(user, asked, decision.reason)
         fault = rest.refused_path(request, resource, self.config.release)
         if fault is None and resource is not None:
             fault = rest.refused_body(request, resource)
@@ -275,9 +302,7 @@ class ApiServer(Component[State]):
         if why == "future":
             io.reply(*channel, refused(too_large(parked.revision, local.revision)))
             return local
-        user = authentication.authenticate(channel[0], parked.request.token, self.tokens,
-                                           self.anonymous)
-        pending = Pending(channel, parked.request, user or NOBODY, "",
+        pending = Pending(channel, parked.request, parked.user, "",
                           target=("serviceaccounts", parked.account, None))
         return self.store.begin(local, _lane_for(local, channel), pending, io)
 
@@ -327,7 +352,14 @@ class ApiServer(Component[State]):
     def _continued(self, local: State, lane: str, pending: Pending, answer: Any,
                    io: Io) -> State:
         stage, request = pending.stage, pending.request
-        if stage not in ("get", "list", "page"):
+        if stage == "identity" and type(answer) is RangeReply:
+            local = with_pending(local, lane, None)
+            if pending.client == NO_CLIENT:
+                return local
+            read = (*pending.target, storage.decoded(answer.kvs[0]) if answer.kvs else None)
+            return self._handle(local, pending.client, request, io, pending.fresh,
+                                (*pending.done, read))
+        if stage not in ("identity", "get", "list", "page"):
             return self.store.continued(local, lane, pending, answer, io)
         resource = storage.resource_named(request.resource)
         assert resource is not None, "routing checked the resource"
@@ -386,6 +418,17 @@ class ApiServer(Component[State]):
         first = storage.storage_key("namespaces", bootstrap.NAMESPACES[0])
         io.request("etcd", CACHE, Txn((Compare(first, "mod", "=", 0),),
                                       tuple(Put(key, obj) for key, obj in made)))
+
+
+def attributes_of(request: Request, resource: Resource | None) -> Attributes:
+    """What a request asks to be allowed."""
+    name = request.resource if resource is None else resource.name
+    group = "" if resource is None else resource.group
+    what = f"{name}/{request.subresource}" if request.subresource else name
+    # A namespace is within itself, so that its own roles speak of it.
+    namespace = request.name if name == "namespaces" else request.namespace
+    return Attributes(request.verb, group, what, namespace, request.name, "",
+                      request.options.field_selector)
 
 
 def _lane_for(local: State, channel: Channel) -> str:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from model.api.objects import freeze, thaw
-from model.api.requests import Options, Patch, Request
+from model.api.requests import Impersonation, Options, Patch, Request
 from model.kernel.action import Scalar
 from model.kernel.component import CUT, Cause, Component, Io, Message
 from model.kernel.errors import InputError
@@ -71,7 +71,10 @@ class Outside(Component[Connections]):
 def encode(request: Request) -> str:
     """A request as the text of an action."""
     fields: dict[str, Any] = {name: value for name, value in zip(
-        request._fields, request, strict=True) if value and name not in ("body", "options")}
+        request._fields, request, strict=True)
+        if value and name not in ("body", "options", "impersonate")}
+    if request.impersonate is not None:
+        fields["impersonate"] = list(request.impersonate)
     if isinstance(request.body, Patch):
         fields["patch"] = [request.body.type, request.body.document.decode("utf-8", "replace")]
     elif request.body is not None:
@@ -95,12 +98,22 @@ def decode(text: str) -> Request:
         raise InputError("a request names its verb and its resource")
     body = fields.pop("body", None)
     patch = fields.pop("patch", None)
+    impersonate = fields.pop("impersonate", None)
     options = fields.pop("options", {})
     if patch is not None:
         made: Any = Patch(patch[0], patch[1].encode())
     else:
         made = None if body is None else freeze(body)
     try:
-        return Request(**fields, body=made, options=Options(**options))
-    except TypeError as error:
+        return Request(**fields, body=made, options=Options(**options),
+                       impersonate=_impersonation(impersonate))
+    except (TypeError, ValueError) as error:
         raise InputError(f"a request has no such field: {error}") from None
+
+
+def _impersonation(fields: Any) -> Impersonation | None:
+    if fields is None:
+        return None
+    user, groups, uid, extra = fields
+    return Impersonation(user, tuple(groups), uid,
+                         tuple((key, tuple(values)) for key, values in extra))

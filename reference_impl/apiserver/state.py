@@ -17,11 +17,13 @@ NO_CLIENT: Channel = ("", "")
 
 
 class User(NamedTuple):
-    """Who asks. `groups` as authenticators report them, in order."""
+    """Who asks. `groups` as authenticators report them, in order; `extra` is what else they tell,
+    by key."""
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Pending(NamedTuple):
@@ -55,11 +57,13 @@ class Pending(NamedTuple):
 
 class Parked(NamedTuple):
     """A request that waits for the server itself: for its first list, for the cache to reach
-    `revision`, or for a service account (`account`: the key that must appear)."""
+    `revision`, or for a service account (`account`: the key that must appear; `user` has been
+    authenticated then)."""
 
     request: Request
     revision: int = 0
     account: str = ""
+    user: User = User("")
 
 
 class Watcher(NamedTuple):

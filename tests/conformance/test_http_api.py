@@ -29,8 +29,9 @@ def client() -> Iterator[Any]:
         warnings.simplefilter("ignore")
         from starlette.testclient import TestClient
 
-    from kubeproof.http.app import App, Tokens
+    from kubeproof.http.app import App
     from kubeproof.http.engine import Engine
+    from kubeproof.http.tokens import Tokens
     from model.api.scenario import Scenario
 
     tokens = Tokens([("secret", User("root", "", ("system:masters",)))])

@@ -9,7 +9,7 @@ from model.api.objects import freeze, rest_fields
 from model.api.requests import create, delete, get, list_, update, update_status
 from model.kernel.action import Action
 from reference_impl.apiserver.access import authorization
-from reference_impl.apiserver.access.authorization import Attributes
+from reference_impl.apiserver.access.rbac import Attributes
 from reference_impl.apiserver.state import User
 
 
@@ -171,8 +171,7 @@ ALLOWED = [
 @pytest.mark.parametrize(("user", "asked", "answer"), ALLOWED)
 def test_who_may_do_what(user: User, asked: Attributes, answer: bool) -> None:
     """By the roles that every cluster starts with."""
-    policy = authorization.policy_of(Cluster().cache)
-    assert authorization.allowed(user, asked, policy) is answer
+    assert authorization.decide(user, asked, Cluster().cache).allowed is answer
 
 
 def test_a_role_binding_opens_one_namespace() -> None:
@@ -180,16 +179,16 @@ def test_a_role_binding_opens_one_namespace() -> None:
     admin = Cluster()
     stranger = User("alice", "", ("dev",))
     asked = Attributes("list", "", "configmaps", "default")
-    assert not authorization.allowed(stranger, asked, authorization.policy_of(admin.cache))
+    assert not authorization.decide(stranger, asked, admin.cache).allowed
     admin.ask(create(freeze({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
         "metadata": {"name": "b", "namespace": "default"},
         "subjects": [{"kind": "Group", "name": "dev"}],
         "roleRef": {"kind": "ClusterRole", "name": "view",
                     "apiGroup": "rbac.authorization.k8s.io"}})))
-    policy = authorization.policy_of(admin.cache)
-    assert authorization.allowed(stranger, asked, policy)
-    assert not authorization.allowed(stranger, asked._replace(namespace="kube-system"), policy)
+    assert authorization.decide(stranger, asked, admin.cache).allowed
+    elsewhere = asked._replace(namespace="kube-system")
+    assert not authorization.decide(stranger, elsewhere, admin.cache).allowed
 
 
 def test_a_component_without_the_right_is_refused() -> None:
@@ -221,5 +220,8 @@ def test_access_reviews_are_answered_and_not_stored(kind: str, spec: dict[str, o
     before = cluster.world["etcd"].revision
     body = freeze({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec})
     reply = cluster.ask(create(body))
-    assert (reply.code, rest_fields(reply.body)["status"]) == (201, {"allowed": granted})
+    status = rest_fields(reply.body)["status"]
+    assert (reply.code, status["allowed"]) == (201, granted)
+    assert ("RBAC: allowed by" in status.get("reason", "")) == (kind == "SubjectAccessReview"
+                                                                and granted)
     assert cluster.world["etcd"].revision == before

@@ -1,11 +1,7 @@
-"""Stage two, second: may this user do that? Role-based rules, and the node authorizer.
+"""Stage two, second: may this user do that? The node authorizer first, then role-based rules.
 
-Source: Kubernetes documentation, "Using RBAC Authorization" and "Using Node Authorization". A
-decision depends on the request's attributes and the four collections of roles and bindings alone,
-so decisions are cached under those values.
-
-Not modelled: the graph of the node authorizer for secrets and volumes (a node may read those that
-its pods name; here it may read them by name), and impersonation.
+Source: Kubernetes documentation, "Authorization" (modes are asked in turn; the first that allows
+decides; none ever denies), "Using RBAC Authorization", "Using Node Authorization".
 """
 
 from __future__ import annotations
@@ -13,132 +9,66 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from model.kernel.values import EMPTY, FrozenMap
+from model.api.requests import Status
+from model.kernel.values import FrozenMap
+from reference_impl.apiserver.access import node_authorizer, rbac
 from reference_impl.apiserver.access.authentication import MASTERS
+from reference_impl.apiserver.access.rbac import Attributes, Policy
 from reference_impl.apiserver.state import User
 
 
-class Attributes(NamedTuple):
-    """What is asked. `resource` carries the subresource after a slash; `path` is for requests that
-    name no resource."""
+class Decision(NamedTuple):
+    """What the authorizers say, and why: who granted it, or what was missing ("" for nothing)."""
 
-    verb: str
-    group: str
-    resource: str
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
+    allowed: bool
+    reason: str = ""
 
 
-Objects = FrozenMap[str, Any]
-
-
-class Policy(NamedTuple):
-    """The roles and bindings of the cluster, as the cache holds them."""
-
-    roles: Objects
-    role_bindings: Objects
-    cluster_roles: Objects
-    cluster_role_bindings: Objects
-
-
-def policy_of(cache: FrozenMap[str, Objects]) -> Policy:
-    """The rules that hold now."""
-    return Policy(cache.get("roles", EMPTY), cache.get("rolebindings", EMPTY),
-                  cache.get("clusterroles", EMPTY), cache.get("clusterrolebindings", EMPTY))
+def decide(user: User, asked: Attributes, cache: FrozenMap[str, FrozenMap[str, Any]]) -> Decision:
+    """Whether a user may do something, given what the server's cache shows."""
+    if MASTERS in user.groups:
+        return Decision(True)
+    node = node_authorizer.node_of(user)
+    objection = ""
+    if node:
+        found = node_authorizer.objection(node, asked, cache)
+        if found is None:
+            return Decision(True)
+        objection = found
+    decision = by_roles(user, asked, rbac.policy_of(cache))
+    if decision.allowed or not objection:
+        return decision
+    reasons = [reason for reason in (objection, decision.reason) if reason]
+    return Decision(False, "\n".join(reasons))
 
 
 @lru_cache(maxsize=16384)
-def allowed(user: User, asked: Attributes, policy: Policy) -> bool:
-    """Whether any rule allows it."""
-    if MASTERS in user.groups:
-        return True
-    if "system:nodes" in user.groups and _node_may(asked):
-        return True
-    return any(_covers(rule, asked) for rule in rules_for(user, asked.namespace, policy))
+def by_roles(user: User, asked: Attributes, policy: Policy) -> Decision:
+    """What the roles and bindings alone say."""
+    missing: dict[str, None] = {}
+    for grant in rbac.grants_for(user, asked.namespace, policy):
+        if grant.rule is None:
+            missing[grant.missing] = None
+        elif rbac.allows(grant.rule, asked):
+            return Decision(True, f"RBAC: allowed by {grant.origin}")
+    if not missing:
+        return Decision(False)
+    listed = ", ".join(missing)
+    return Decision(False, f"RBAC: {listed if len(missing) == 1 else f'[{listed}]'}")
 
 
-@lru_cache(maxsize=4096)
-def rules_for(user: User, namespace: str, policy: Policy) -> tuple[Any, ...]:
-    """Every rule that applies to a user in a namespace ("": in the whole cluster)."""
-    rules: list[Any] = []
-    for binding in policy.cluster_role_bindings.values():
-        if _names(binding, user, ""):
-            rules.extend(_rules(binding.role_ref, "", policy))
-    if namespace:
-        for binding in policy.role_bindings.values():
-            if binding.metadata.namespace == namespace and _names(binding, user, namespace):
-                rules.extend(_rules(binding.role_ref, namespace, policy))
-    return tuple(rules)
-
-
-def _names(binding: Any, user: User, namespace: str) -> bool:
-    for subject in binding.subjects or ():
-        if subject.kind == "User" and subject.name == user.name:
-            return True
-        if subject.kind == "Group" and subject.name in user.groups:
-            return True
-        if subject.kind == "ServiceAccount" and user.name == (
-                f"system:serviceaccount:{subject.namespace or namespace}:{subject.name}"):
-            return True
-    return False
-
-
-def _rules(reference: Any, namespace: str, policy: Policy) -> tuple[Any, ...]:
-    if reference is None:
-        return ()
-    role = (policy.cluster_roles.get(reference.name) if reference.kind == "ClusterRole"
-            else policy.roles.get(f"{namespace}/{reference.name}"))
-    return () if role is None else role.rules or ()
-
-
-def _covers(rule: Any, asked: Attributes) -> bool:
-    verbs = rule.verbs or ()
-    if "*" not in verbs and asked.verb not in verbs:
-        return False
+def refusal(user: User, asked: Attributes, reason: str = "") -> Status:
+    """403, in the words of the server."""
+    tail = f": {reason}" if reason else ""
     if asked.path:
-        return any(url == "*" or url == asked.path
-                   or (url.endswith("*") and asked.path.startswith(url[:-1]))
-                   for url in rule.non_resource_urls or ())
-    groups, resources = rule.api_groups or (), rule.resources or ()
-    if "*" not in groups and asked.group not in groups:
-        return False
-    subresource = asked.resource.partition("/")[2]
-    if not ("*" in resources or asked.resource in resources
-            or (subresource and f"*/{subresource}" in resources)):
-        return False
-    return not rule.resource_names or asked.name in rule.resource_names
-
-
-_NODE_RULES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("", "services"): ("get", "list", "watch"),
-    ("", "nodes"): ("create", "get", "list", "watch", "update", "patch"),
-    ("", "nodes/status"): ("update", "patch"),
-    ("", "events"): ("create", "update", "patch"),
-    ("", "pods"): ("get", "list", "watch", "create", "delete"),
-    ("", "pods/status"): ("update", "patch"),
-    ("", "pods/eviction"): ("create",),
-    ("", "configmaps"): ("get",), ("", "secrets"): ("get",),
-    ("", "persistentvolumeclaims"): ("get",), ("", "persistentvolumes"): ("get",),
-    ("", "endpoints"): ("get",), ("", "serviceaccounts/token"): ("create",),
-    ("", "serviceaccounts"): ("get",),
-    ("coordination.k8s.io", "leases"): ("create", "get", "update", "patch", "delete"),
-    ("storage.k8s.io", "csinodes"): ("create", "get", "update", "patch", "delete"),
-    ("node.k8s.io", "runtimeclasses"): ("get", "list", "watch"),
-    ("metrics.k8s.io", "nodes"): ("create", "update", "patch", "get"),
-    ("metrics.k8s.io", "pods"): ("create", "update", "patch", "get", "delete"),
-}
-
-
-def _node_may(asked: Attributes) -> bool:
-    return asked.verb in _NODE_RULES.get((asked.group, asked.resource), ())
-
-
-def refusal(user: User, asked: Attributes) -> str:
-    """Why not, in the words of the server."""
-    if asked.path:
-        return f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
+        return Status(code=403, reason="Forbidden", message=(
+            f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"{tail}'))
     where = (f'in the namespace "{asked.namespace}"' if asked.namespace
              else "at the cluster scope")
-    return (f'User "{user.name}" cannot {asked.verb} resource "{asked.resource}" in API group '
-            f'"{asked.group}" {where}')
+    plural = asked.resource.partition("/")[0]
+    qualified = f"{plural}.{asked.group}" if asked.group else plural
+    named = f' "{asked.name}"' if asked.name else ""
+    return Status(code=403, reason="Forbidden", name=asked.name, group=asked.group,
+                  details_kind=plural, message=(
+                      f'{qualified}{named} is forbidden: User "{user.name}" cannot {asked.verb} '
+                      f'resource "{asked.resource}" in API group "{asked.group}" {where}{tail}'))

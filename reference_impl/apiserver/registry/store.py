@@ -34,7 +34,7 @@ from model.api.storage import Range, RangeReply, TxnReply
 from model.kernel.component import Io
 from model.kernel.values import EMPTY
 from reference_impl.apiserver import storage
-from reference_impl.apiserver.access import admission
+from reference_impl.apiserver.access import admission, escalation
 from reference_impl.apiserver.access.admission import namespace_lifecycle, resource_quota
 from reference_impl.apiserver.access.admission.attributes import (
     CREATE,
@@ -138,6 +138,10 @@ class Store:
                              Range(storage_key(*obj)), io)
         if type(obj) is WaitFor:
             return self._wait(local, lane, pending, obj, io)
+        if resource.name in escalation.GUARDED:
+            fault = escalation.objection(pending.user, obj, None, local.cache)
+            if fault is not None:
+                return self.finish(local, lane, pending, refused(fault), io)
         work: tuple[Work, ...] = ()
         if resource.name == "services":
             work = allocators.needs(obj, None)
@@ -187,7 +191,7 @@ class Store:
         if pending.client == NO_CLIENT:
             return local
         io.after(ACCOUNT_WAIT_MS, f"account/{'/'.join(pending.client)}")
-        parked = Parked(pending.request, 0, wait.key)
+        parked = Parked(pending.request, 0, wait.key, pending.user)
         return local._replace(parked=local.parked.set(pending.client, parked))
 
     # -- update, patch, delete, binding: transforms of a stored object ------------------------
@@ -262,7 +266,11 @@ class Store:
         if new is REMOVE or type(new) is Status or request.subresource:
             return new
         attributes = self._attributes(local, pending, resource, UPDATE, base)
-        return admission.admitted(self.config.plugins, attributes, new)
+        new = admission.admitted(self.config.plugins, attributes, new)
+        if resource.name in escalation.GUARDED and type(new) is not Status:
+            fault = escalation.objection(pending.user, new, base, local.cache)
+            return new if fault is None else fault
+        return new
 
     def _absent(self, local: State, lane: str, pending: Pending, resource: Resource,
                 io: Io) -> State:

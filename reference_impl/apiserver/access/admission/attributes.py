@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from model.api.requests import Request
 from model.api.resources import Resource
 from model.kernel.values import EMPTY, FrozenMap
+from reference_impl.apiserver.access.known import LookUp
 from reference_impl.apiserver.state import User
 
 CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
@@ -40,15 +41,11 @@ class Attributes(NamedTuple):
                 if obj.metadata.namespace == self.namespace]
 
 
-class LookUp(NamedTuple):
-    """The cache does not know the object: read it from etcd, then ask again."""
-
-    resource: str
-    key: str
-
-
 class WaitFor(NamedTuple):
     """The object will exist soon: wait a while for it, then ask again."""
 
     resource: str
     key: str
+
+
+__all__ = ["CREATE", "DELETE", "UPDATE", "Attributes", "LookUp", "WaitFor"]
