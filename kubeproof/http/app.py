@@ -352,7 +352,8 @@ class App:
         found = self.documents.answer(call.path, call.headers.get("accept", ""),
                                       discovery.BUILT_IN, call.headers.get("host", ""))
         if known and found.tag in known:
-            return Answer(304, b"", headers=(("ETag", found.tag),))
+            # A client merges these headers into what it keeps: they say what the whole would say.
+            return Answer(304, b"", found.media, tuple(found.headers().items()))
         return Answer(found.code, found.content, found.media, tuple(found.headers().items()))
 
     def _scores(self, pod: str) -> Answer:

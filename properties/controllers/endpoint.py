@@ -43,13 +43,16 @@ def place(pod: Any, publishes_all: bool) -> str:
 
 
 def listed(endpoints: Any) -> dict[str, str]:
-    """Pod uid -> ready or unready, as Endpoints list them."""
+    """Pod uid -> ready or unready, as Endpoints list them. Addresses that stand for no pod, which
+    only people write, are left out."""
     found: dict[str, str] = {}
     for subset in endpoints.subsets or ():
         for address in subset.not_ready_addresses or ():
-            found.setdefault(address.target_ref.uid, "unready")
+            if address.target_ref is not None:
+                found.setdefault(address.target_ref.uid, "unready")
         for address in subset.addresses or ():
-            found[address.target_ref.uid] = "ready"
+            if address.target_ref is not None:
+                found[address.target_ref.uid] = "ready"
     return found
 
 
