@@ -1,10 +1,11 @@
 """Events about objects, written on a lane of their own, never in the way of the work.
 
 Source: client-go, tools/record. Repeated events (same object, reason and message) are folded into
-one whose count grows. Not modelled: the folding of more than ten similar events with different
-messages into "(combined from similar events)", and the budget of 25 events an object; both only
-reduce how much is written. An event is dropped when the server refuses it, and written again when
-the outcome of the write is unknown. What waits is bounded; the oldest gives way.
+one whose count grows. From the tenth different message of one object, type and reason on, each of
+them within ten minutes of the last, further ones are folded into one event, "(combined from similar
+events): " and the latest. Not modelled: the budget of 25 events an object; it only reduces how much
+is written. An event is dropped when the server refuses it, and written again when the outcome of
+the write is unknown. What waits is bounded; the oldest gives way.
 """
 
 from __future__ import annotations
@@ -20,17 +21,29 @@ from model.kernel.values import EMPTY, FrozenMap
 LANE = "events"
 WAITING_MAX = 64
 REMEMBERED_MAX = 64
+SIMILAR_MAX = 10
+SIMILAR_MS = 10 * 60 * 1000
+COMBINED = "(combined from similar events): "
+
+
+class Similar(NamedTuple):
+    """Messages about one object, with one type and reason, and when the last one came."""
+
+    messages: tuple[str, ...]
+    last_ms: int
 
 
 class Recorder(NamedTuple):
     """`waiting`: events to write, oldest first; `busy`: a write is in flight (its event is still
     the first of `waiting`); `written`: (object's uid, reason, message) -> the event as last
-    written; `ordinal`: how many different events there were."""
+    written; `ordinal`: how many different events there were; `similar`: by object's uid, type and
+    reason."""
 
     waiting: tuple[Event, ...] = ()
     busy: bool = False
     written: FrozenMap[tuple[str, str, str], Event] = EMPTY
     ordinal: int = 0
+    similar: FrozenMap[tuple[str, str, str], Similar] = EMPTY
 
 
 NO_EVENTS = Recorder()
@@ -40,11 +53,16 @@ def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], r
            message: str, component: str, now_ms: int, host: str | None = None) -> Recorder:
     """Note that something happened to `about`; `offers` says when it can be written."""
     metadata = about.metadata
-    identity = (metadata.uid or metadata.name or "", reason, message)
+    uid = metadata.uid or metadata.name or ""
+    similar, combined = _noted(recorder.similar, (uid, kind, reason), message, now_ms)
+    identity = (uid, reason, COMBINED if combined else message)
+    if combined:
+        message = COMBINED + message
     before = recorder.written.get(identity)
     moment = timestamp(now_ms)
     if before is not None:
-        event = before._replace(count_=(before.count_ or 1) + 1, last_timestamp=moment)
+        event = before._replace(count_=(before.count_ or 1) + 1, last_timestamp=moment,
+                                message=message)
         ordinal = recorder.ordinal
     else:
         ordinal = recorder.ordinal + 1
@@ -60,7 +78,25 @@ def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], r
     written = recorder.written
     if len(written) >= REMEMBERED_MAX and before is None:
         written = EMPTY
-    return Recorder((*waiting, event), recorder.busy, written.set(identity, event), ordinal)
+    return Recorder((*waiting, event), recorder.busy, written.set(identity, event), ordinal,
+                    similar)
+
+
+def _noted(similar: FrozenMap[tuple[str, str, str], Similar], key: tuple[str, str, str],
+           message: str, now_ms: int) -> tuple[FrozenMap[tuple[str, str, str], Similar], bool]:
+    """The messages with one more, and whether it is to be combined with others."""
+    found = similar.get(key)
+    if found is None or now_ms - found.last_ms > SIMILAR_MS:
+        if len(similar) >= REMEMBERED_MAX and found is None:
+            similar = EMPTY
+        return similar.set(key, Similar((message,), now_ms)), False
+    messages = found.messages
+    if message not in messages:
+        messages = (*messages, message)
+    combined = len(messages) >= SIMILAR_MAX
+    if combined:
+        messages = messages[1:]
+    return similar.set(key, Similar(messages, now_ms)), combined
 
 
 def offers(recorder: Recorder) -> bool:
