@@ -233,6 +233,9 @@ class App:
                                      options.field_validation)
         if isinstance(found, Status):
             return found
+        if verb in ("create", "update", "patch") and not options.field_manager:
+            options = options._replace(field_manager=paths.program_of(
+                call.headers.get("user-agent", "")))
         return Request(verb, paths.resource_name(resource), target.namespace,  # type: ignore[arg-type]  # one of the verbs
                        target.name, target.subresource, found.object, options,
                        token.token, token.impersonate), found.warnings

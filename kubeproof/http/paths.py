@@ -51,6 +51,12 @@ def resource_name(resource: Resource) -> str:
     return resource.name if BY_NAME[resource.name] is resource else resource.group_resource
 
 
+def program_of(user_agent: str) -> str:
+    """The field manager of a client that names none: the first word of its User-Agent header."""
+    word = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
+    return word.encode()[:128].decode("utf-8", "ignore") or "unknown"
+
+
 _TRUE = ("true", "1", "")
 
 

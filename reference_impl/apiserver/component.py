@@ -50,7 +50,7 @@ from reference_impl.apiserver.access import (
 )
 from reference_impl.apiserver.access.known import Known, LookUp
 from reference_impl.apiserver.access.rbac import Attributes
-from reference_impl.apiserver.registry import repair
+from reference_impl.apiserver.registry import field_management, repair
 from reference_impl.apiserver.registry.allocators import Limits
 from reference_impl.apiserver.registry.names import entropy, uid_from
 from reference_impl.apiserver.registry.store import Config, Store
@@ -200,6 +200,8 @@ class ApiServer(Component[State]):
         if request.verb == "create" and reviews.is_answered(request):
             return self._reviewed(local, channel, request, user, found, io)
         if request.verb in rest.WRITES:
+            if request.verb == "create":
+                request = request._replace(body=field_management.unowned(request.body))
             pending = Pending(channel, rest.routed(request), user, "")
             return self.store.begin(local, _lane_for(local, channel), pending, io)
         if request.verb == "get":

@@ -41,7 +41,6 @@ from reference_impl.apiserver.registry.field_sets import (
     paths,
     pruned,
     union,
-    whole_set,
 )
 
 APPLY, UPDATE = "Apply", "Update"
@@ -106,10 +105,27 @@ def is_tracked(metadata: Metadata) -> bool:
 
 @lru_cache(maxsize=4096)
 def _entries(rest: bytes) -> tuple[Entry, ...]:
-    found = json.loads(rest).get(FIELD) or ()
-    return tuple(Entry(each.get("manager", ""), each.get("operation", UPDATE),
-                       each.get("apiVersion", ""), each.get("subresource", ""), each.get("time"),
-                       each.get("fieldsV1")) for each in found if each)
+    found = json.loads(rest).get(FIELD)
+    return tuple(Entry(str(each.get("manager", "")), str(each.get("operation", UPDATE)),
+                       str(each.get("apiVersion", "")), str(each.get("subresource", "")),
+                       each.get("time"), _tree(each.get("fieldsV1")))
+                 for each in (found if isinstance(found, list) else ())
+                 if isinstance(each, dict) and each)
+
+
+def _tree(value: Any) -> Tree | None:
+    """A tree as a client may have sent it, without what is none."""
+    if not isinstance(value, dict):
+        return None
+    return {key: _tree(child) or {} for key, child in value.items()
+            if key == field_sets.SELF or key[:2] in ("f:", "k:", "v:")}
+
+
+def unowned(obj: Any) -> Any:
+    """An object as a client posts it: its entries, if it brought any, mean nothing."""
+    if obj is None or not is_tracked(obj.metadata):
+        return obj
+    return with_entries(obj, ())
 
 
 def entries_of(metadata: Metadata) -> tuple[Entry, ...]:
@@ -212,9 +228,7 @@ def created(obj: Any, author: Author, shape: Shape) -> Any:
 @lru_cache(maxsize=4096)
 def _created_fields(obj: Any, shape: Shape) -> Tree | None:
     changed, _ = compared(_empty(obj), thaw(obj), shape)
-    changed = difference(changed, _UNTRACKED)
-    return difference(changed, {"f:status": changed["f:status"]}) \
-        if changed and "f:status" in changed else changed
+    return _owned(changed, "")
 
 
 def updated(old: Any, new: Any, author: Author, shape: Shape) -> Any:
@@ -289,7 +303,7 @@ def applied(live: Any, config: dict[str, Any], author: Author, force: bool,
             shape: Shape) -> dict[str, Any]:
     """The document of an object after an apply, its entries with it. `live` is None where the
     apply creates the object. ApplyError with the conflicts, or what is wrong with the document."""
-    mine, config_set = _claim(config, author, shape)
+    mine = _claim(config, author, shape)
     if live is None:
         return _with_documents(config, [mine])
     document = _bare(thaw(live))
@@ -300,12 +314,12 @@ def applied(live: Any, config: dict[str, Any], author: Author, force: bool,
     others = [each for each in entries.values() if each.identity != mine.identity]
     result = _merged_and_pruned(document, config, mine, last, others, shape)
     changed, removed = compared(document, result, shape)
-    conflicts = {each: both for each in others
-                 if (both := intersection(each.fields, changed)) is not None}
+    conflicts = [(each, both) for each in others
+                 if (both := intersection(each.fields, changed)) is not None]
     if conflicts and not force:
         allowed = _from_client_side(live, document, shape) if author.manager == KUBECTL else None
-        conflicts = {each: left for each, both in conflicts.items()
-                     if (left := difference(both, allowed)) is not None}
+        conflicts = [(each, left) for each, both in conflicts
+                     if (left := difference(both, allowed)) is not None]
         if conflicts:
             raise ApplyError(_conflict(conflicts))
     if changed is None and removed is None:
@@ -316,7 +330,7 @@ def applied(live: Any, config: dict[str, Any], author: Author, force: bool,
     return _with_documents(result, [*kept, mine])
 
 
-def _claim(config: dict[str, Any], author: Author, shape: Shape) -> tuple[Entry, Tree | None]:
+def _claim(config: dict[str, Any], author: Author, shape: Shape) -> Entry:
     """What an apply owns afterwards: the fields that it names."""
     try:
         named = _owned(applied_set(config, shape), author.subresource)
@@ -328,7 +342,7 @@ def _claim(config: dict[str, Any], author: Author, shape: Shape) -> tuple[Entry,
                                 f"{version if '/' in version else '/' + version}, Kind="
                                 f"{config.get('kind', '')}): {error}")) from None
     return Entry(author.manager, APPLY, config.get("apiVersion", ""), author.subresource,
-                 timestamp(author.now), named), named
+                 timestamp(author.now), named)
 
 
 def _taken_before(live: Any, document: dict[str, Any], author: Author,
@@ -389,10 +403,10 @@ def _shown_manager(entry: Entry) -> str:
     return f"{text} using {entry.api_version}" if entry.operation == UPDATE else text
 
 
-def _conflict(conflicts: dict[Entry, Tree]) -> Status:
+def _conflict(conflicts: list[tuple[Entry, Tree]]) -> Status:
     """409, with a cause for each field of each manager."""
     found = [(_shown_manager(entry), list(paths(fields)))
-             for entry, fields in sorted(conflicts.items(), key=lambda each: each[0].identity)]
+             for entry, fields in sorted(conflicts, key=lambda each: each[0].identity)]
     causes = tuple(Cause("FieldManagerConflict", f"conflict with {manager}", path)
                    for manager, places in found for path in places)
     if len(causes) == 1:
@@ -408,6 +422,3 @@ def shape_for(obj: Any) -> Shape:
     """The shape of an object of a kind that is built in; of any other, a free one."""
     return shape_of(api_version_of(obj), obj.kind) or FREE_SHAPE
 
-
-__all__ = ["APPLY", "UPDATE", "ApplyError", "Author", "Entry", "applied", "created",
-           "entries_of", "is_tracked", "manager_of", "shape_for", "updated", "whole_set"]

@@ -1,11 +1,9 @@
-"""Stage three: patches: JSON (RFC 6902), merge (RFC 7386) and strategic merge.
+"""Stage three: patches: JSON (RFC 6902), merge (RFC 7386) and strategic merge; apply stands in
+`field_management`.
 
-An apply is merged like a merge patch.
-
-Not modelled: field ownership, so that an apply neither conflicts nor removes what it left out.
 Source: Kubernetes documentation, "Update API Objects in Place Using kubectl patch", and the notes
-on patch merge keys in the API reference. Lists of objects merge by the key given below; all other
-lists are replaced.
+on patch merge keys in the API reference. Lists of objects merge by the key that `model.api.schema`
+knows for them; all other lists are replaced.
 """
 
 from __future__ import annotations
@@ -14,25 +12,19 @@ import copy
 import json
 from typing import Any
 
-from model.api.objects import freeze, thaw
+from model.api import schema
+from model.api.objects import api_version_of, freeze, thaw
 from model.api.records import FieldError
-from model.api.requests import Options, Patch, bad_request, failure
+from model.api.requests import Request, Status, bad_request, failure
 from model.api.resources import Resource
 from model.kernel.errors import InputError
-
-MERGE_KEYS: dict[str, str] = {
-    "containers": "name", "initContainers": "name", "ephemeralContainers": "name",
-    "volumes": "name", "env": "name", "volumeMounts": "mountPath", "volumeDevices": "devicePath",
-    "imagePullSecrets": "name", "hostAliases": "ip", "topologySpreadConstraints": "topologyKey",
-    "conditions": "type", "addresses": "type", "ownerReferences": "uid", "secrets": "name",
-    "taints": "key",
-}
-"""Field of a list -> the key by which its entries merge."""
-PRIMITIVE_MERGES = frozenset(("finalizers", "podCIDRs"))
+from reference_impl.apiserver.registry import field_management
+from reference_impl.apiserver.registry.field_management import ApplyError, Author
 
 
-def patched(obj: Any, patch: Patch, options: Options) -> Any:
-    """The object with a patch applied, or the Status of a refusal."""
+def patched(obj: Any, request: Request, now: int) -> Any:
+    """The object with the patch of a request applied, or the Status of a refusal."""
+    patch = request.body
     document = thaw(obj)
     try:
         change = json.loads(patch.document)
@@ -44,26 +36,68 @@ def patched(obj: Any, patch: Patch, options: Options) -> Any:
         elif patch.type == "merge":
             result = merge_patch(document, change)
         elif patch.type == "strategic":
-            result = strategic_patch(document, change, obj.kind)
-        else:
+            result = strategic_patch(document, change,
+                                     schema.type_of(api_version_of(obj), obj.kind))
+        elif request.subresource == "scale":
             result = merge_patch(document, change)
+        else:
+            fault = _apply_fault(change, obj.metadata.name or "")
+            if fault is not None:
+                return fault
+            result = field_management.applied(obj, change, _author(request, now),
+                                              request.options.force,
+                                              field_management.shape_for(obj))
     except PatchError as error:
         return failure(error.code, error.reason, str(error))
+    except ApplyError as error:
+        return error.status
     if not isinstance(result, dict) or result.get("kind", obj.kind) != obj.kind:
         return bad_request(f"the patch does not leave a {obj.kind}")
     try:
-        return freeze(result, kind=obj.kind)
+        return freeze(_tidied(result), kind=obj.kind)
     except FieldError as error:
         return bad_request(str(error))
     except InputError as error:
         return bad_request(error.what)
 
 
-def applied(patch: Patch, resource: Resource) -> Any:
+def _apply_fault(config: Any, name: str) -> Status | None:
+    """The 400 of an applied document that cannot be meant for an object."""
+    metadata = config.get("metadata") or {}
+    if metadata.get("managedFields"):
+        return bad_request("metadata.managedFields must be nil")
+    if metadata.get("name", name) != name:
+        return bad_request(f"the name of the object ({metadata['name']}) does not match the name "
+                           f"on the URL ({name})")
+    return None
+
+
+def _tidied(document: Any) -> Any:
+    """A patched document without the lists and maps of its metadata that became empty."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(metadata, dict):
+        return document
+    return {**document, "metadata": {key: value for key, value in metadata.items()
+                                     if value not in ([], {}) or key == "managedFields"}}
+
+
+def _author(request: Request, now: int) -> Author:
+    return Author(request.options.field_manager, field_management.APPLY, request.subresource, now)
+
+
+def applied(request: Request, resource: Resource, now: int) -> Any:
     """The object that an apply creates where there is none, or the Status of a refusal."""
+    config = json.loads(request.body.document)
+    fault = _apply_fault(config, request.name)
+    if fault is not None:
+        return fault
     try:
-        return freeze(json.loads(patch.document), kind=resource.kind,
-                      api_version=resource.api_version)
+        shape = field_management.shape_for(freeze(config, kind=resource.kind,
+                                                  api_version=resource.api_version))
+        return freeze(field_management.applied(None, config, _author(request, now), False, shape),
+                      kind=resource.kind, api_version=resource.api_version)
+    except ApplyError as error:
+        return error.status
     except FieldError as error:
         return bad_request(str(error))
     except InputError as error:
@@ -92,8 +126,9 @@ def merge_patch(target: Any, change: Any) -> Any:
     return result
 
 
-def strategic_patch(target: Any, change: Any, kind: str) -> Any:
-    """Strategic merge: like a merge patch, but lists with a merge key merge entry by entry."""
+def strategic_patch(target: Any, change: Any, name: str) -> Any:
+    """Strategic merge: like a merge patch, but lists with a merge key merge entry by entry. `name`
+    is the type of the value, "" for one whose type is not known."""
     if not isinstance(change, dict):
         return change
     if change.get("$patch") == "replace":
@@ -103,56 +138,79 @@ def strategic_patch(target: Any, change: Any, kind: str) -> Any:
     result = dict(target) if isinstance(target, dict) else {}
     retained = change.get("$retainKeys")
     for key, value in change.items():
-        if key in ("$patch", "$retainKeys") or key.startswith("$setElementOrder/"):
+        head, _, field = key.partition("/")
+        if key in ("$patch", "$retainKeys"):
             continue
-        if key.startswith("$deleteFromPrimitiveList/"):
-            field = key.partition("/")[2]
+        if head == "$setElementOrder":
+            if field not in change:
+                result[field] = _ordered(result.get(field), value, result.get(field) or [],
+                                         schema.merge_key(name, field) if name else "")
+        elif head == "$deleteFromPrimitiveList":
             result[field] = [each for each in result.get(field) or () if each not in value]
         elif value is None:
             result.pop(key, None)
         elif isinstance(value, list):
-            result[key] = _merged_list(key, result.get(key), value, kind)
+            result[key] = _merged_list(name, key, result.get(key), value,
+                                       change.get(f"$setElementOrder/{key}"))
         else:
-            result[key] = strategic_patch(result.get(key), value, kind)
+            result[key] = strategic_patch(result.get(key), value, _inner(name, key))
     if isinstance(retained, list):
         result = {key: value for key, value in result.items() if key in retained}
     return result
 
 
-def merge_key(field: str, entries: list[Any], kind: str) -> str:
-    """The merge key of a list, "" where the list is replaced as a whole."""
-    if field == "ports":
-        if kind == "Service":
-            return "port"
-        return "containerPort" if kind != "Endpoints" else ""
-    if field in ("addresses", "conditions", "secrets", "taints") and kind in ("Endpoints",):
-        return ""
-    return MERGE_KEYS.get(field, "")
+def _inner(name: str, field: str) -> str:
+    """The type of a field, "" when it is no type of the tables."""
+    code = schema.fields_of(name).get(field, "").lstrip("[{") if name else ""
+    return code if code and schema.is_type(code) else ""
 
 
-def _merged_list(field: str, old: Any, change: list[Any], kind: str) -> list[Any]:
+def _merged_list(name: str, field: str, old: Any, change: list[Any],
+                 order: list[Any] | None) -> list[Any]:
     before = list(old) if isinstance(old, list) else []
-    if field in PRIMITIVE_MERGES:
-        return before + [each for each in change if each not in before]
-    key = merge_key(field, change, kind)
+    if name and f"{name}.{field}" in schema.tables()["merge_sets"]:
+        both = [*before, *(each for each in change if each not in before)]
+        return _ordered(both, change if order is None else order, before, "")
+    key = schema.merge_key(name, field) if name else ""
     if not key or not all(isinstance(each, dict) for each in change):
-        return change
+        return [each for each in change
+                if not (isinstance(each, dict) and list(each) == ["$patch"])]
     if any(each.get("$patch") == "replace" for each in change):
         return [each for each in change if "$patch" not in each]
+    result = list(before)
     for entry in change:
         if key not in entry:
             raise PatchError(f"map: {json.dumps(entry)} does not contain declared merge key: "
                              f"{key}", 500, "")
-        at = next((index for index, each in enumerate(before)
+        at = next((index for index, each in enumerate(result)
                    if isinstance(each, dict) and each.get(key) == entry[key]), -1)
         if entry.get("$patch") == "delete":
-            if at >= 0:
-                del before[at]
+            result = [each for each in result if each.get(key) != entry[key]]
         elif at >= 0:
-            before[at] = strategic_patch(before[at], entry, kind)
+            result[at] = strategic_patch(result[at], entry, _inner(name, field))
         else:
-            before.append(strategic_patch({}, entry, kind))
-    return before
+            result.append(strategic_patch({}, entry, _inner(name, field)))
+    return _ordered(result, change if order is None else order, before, key)
+
+
+def _ordered(entries: Any, order: list[Any], before: list[Any], key: str) -> list[Any]:
+    """Entries that a patch names, in its order; the others stay before those of them that they
+    stood before. Source: Kubernetes, apimachinery, strategicpatch (element order)."""
+    def named(entry: Any) -> Any:
+        return entry.get(key) if key and isinstance(entry, dict) else entry
+
+    if not isinstance(entries, list):
+        return []
+    wanted, known = [named(each) for each in order], [named(each) for each in before]
+    mine = sorted((each for each in entries if named(each) in wanted),
+                  key=lambda each: wanted.index(named(each)))
+    others = [each for each in entries if named(each) not in wanted]
+    result = []
+    while mine and others:
+        first, second = named(others[0]), named(mine[0])
+        earlier = first in known and second in known and known.index(first) < known.index(second)
+        result.append((others if earlier else mine).pop(0))
+    return [*result, *mine, *others]
 
 
 # -- RFC 6902 ------------------------------------------------------------------------------------
@@ -161,7 +219,7 @@ def json_patch(document: Any, operations: Any) -> Any:
     """RFC 6902: operations in order, all or none."""
     if not isinstance(operations, list):
         raise PatchError("error decoding patch: json: cannot unmarshal object into Go value of "
-                         "type jsonpatch.Patch", 400, "BadRequest")
+                         "type []handlers.jsonPatchOp", 400, "BadRequest")
     result = copy.deepcopy(document)
     for operation in operations:
         result = _operated(result, operation)

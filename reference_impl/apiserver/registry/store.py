@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from model.api.objects import Metadata, timestamp, with_metadata, with_resource_version
 from model.api.requests import (
     ObjectList,
+    Patch,
     Reply,
     Status,
     already_exists,
@@ -48,6 +49,7 @@ from reference_impl.apiserver.access.authentication import OUTSIDE
 from reference_impl.apiserver.registry import (
     allocators,
     eviction,
+    field_management,
     patching,
     strategies,
     transforms,
@@ -57,6 +59,7 @@ from reference_impl.apiserver.registry import (
 from reference_impl.apiserver.registry.allocators import Limits, RangeAllocation, Work
 from reference_impl.apiserver.registry.defaulting import defaulted
 from reference_impl.apiserver.registry.deletion import REMOVE
+from reference_impl.apiserver.registry.field_management import Author
 from reference_impl.apiserver.registry.names import TRIES_MAX, entropy, suffix_from, uid_from
 from reference_impl.apiserver.state import NO_CLIENT, Parked, Pending, State, with_pending
 from reference_impl.apiserver.storage import resource_named, storage_key
@@ -82,8 +85,12 @@ class Config(NamedTuple):
     limits: Limits = Limits("10.96.0.0/16", (30000, 32767))
     plugins: frozenset[str] = frozenset(admission.NAMES) - admission.OFF_BY_DEFAULT
     window: int = 100
+<<<<<<< HEAD
     advertised: str = ""
     """The server's own address, which its Service leads to; none where that is not simulated."""
+=======
+    tracks_fields: bool = False
+>>>>>>> 63ba70d (Server-side apply with field ownership and conflicts; strategic merge by the types' merge keys and element order)
 
 
 class Store:
@@ -166,6 +173,7 @@ class Store:
             metadata = metadata._replace(name=uid_from(entropy(
                 config.seed, local.incarnation, local.ordinal, "limitranges")))
         obj = defaulted(with_metadata(body, metadata))
+        obj = self._tracked_creation(pending, obj, io)
         sent = getattr(obj, "spec", None)
         attributes = self._attributes(local, pending, resource, CREATE, None)
         obj = admission.admitted(config.plugins, attributes, obj)
@@ -176,6 +184,32 @@ class Store:
         if causes:
             return invalid(resource.kind, resource.group, obj.metadata.name or "", tuple(causes))
         return admission.checked(config.plugins, attributes, obj) or obj
+
+    def _tracked_creation(self, pending: Pending, obj: Any, io: Io) -> Any:
+        """The new object with who owns its fields, if anybody is to know."""
+        request = pending.request
+        if request.body is not None and field_management.is_tracked(request.body.metadata):
+            return field_management.with_entries(obj, field_management.entries_of(
+                request.body.metadata))
+        if not self.config.tracks_fields:
+            return obj
+        return field_management.created(obj, self._author(pending, io),
+                                        field_management.shape_for(obj))
+
+    def _tracked(self, pending: Pending, old: Any, new: Any, io: Io) -> Any:
+        """The new state with who owns its fields. Applies have settled that themselves."""
+        request = pending.request
+        body = request.body
+        if new is REMOVE or type(new) is Status or request.verb not in ("update", "patch") or (
+                type(body) is Patch and body.type == "apply" and request.subresource != "scale"):
+            return new
+        return field_management.updated(old, new, self._author(pending, io),
+                                        field_management.shape_for(new))
+
+    def _author(self, pending: Pending, io: Io) -> Author:
+        request = pending.request
+        manager = field_management.manager_of(request.options.field_manager, pending.client[0])
+        return Author(manager, field_management.UPDATE, request.subresource, io.now)
 
     def _attributes(self, local: State, pending: Pending, resource: Resource, operation: str,
                     old: Any) -> Attributes:
@@ -262,7 +296,7 @@ class Store:
                 return found
         if request.subresource == "eviction":
             return eviction.decided(local.cache, write, base)
-        new = transforms.transformed(write, base)
+        new = self._tracked(pending, base, transforms.transformed(write, base), io)
         if new is REMOVE or type(new) is Status or request.subresource:
             return new
         attributes = self._attributes(local, pending, resource, UPDATE, base)
@@ -282,7 +316,7 @@ class Store:
             created = request._replace(verb="create", body=body)
             return self._create(local, lane, pending._replace(request=created, base=None), io)
         if request.verb == "patch" and request.body.type == "apply" and not request.subresource:
-            made = patching.applied(request.body, resource)
+            made = patching.applied(request, resource, io.now)
             if type(made) is Status:
                 return self.finish(local, lane, pending, refused(made), io)
             created = request._replace(verb="create", body=made)

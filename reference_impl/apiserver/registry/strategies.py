@@ -100,6 +100,19 @@ def _without_server_fields(rest: bytes) -> bytes:
     return canonical_json(fields) if fields else b""
 
 
+@lru_cache(maxsize=4096)
+def _kept_rest(new: bytes, old: bytes) -> bytes:
+    """The untyped metadata of an update: what the client sent, and who owns which fields, which
+    only a client that sends it changes."""
+    rest = _without_server_fields(new)
+    owners = rest_fields(Metadata(rest=new)).get("managedFields")
+    if owners is None:
+        owners = rest_fields(Metadata(rest=old)).get("managedFields")
+    if not owners or owners == [{}]:
+        return rest
+    return canonical_json({**rest_fields(Metadata(rest=rest)), "managedFields": owners})
+
+
 def prepare_create(obj: Any, resource: Resource) -> Any:
     """The object with the status and the marks that its kind begins with."""
     kind = obj.kind
@@ -250,7 +263,7 @@ def _amounts(quantities: Any) -> dict[str, int]:
 
 def kept_metadata(new: Metadata, old: Metadata) -> Metadata:
     """The metadata of an update: what clients cannot change comes from the stored object."""
-    rest = _without_server_fields(new.rest) if new.rest else b""
+    rest = _kept_rest(new.rest, old.rest) if new.rest or old.rest else b""
     return Metadata(old.name, new.generate_name, old.namespace, old.uid,
                     old.resource_version, old.generation, old.creation_timestamp,
                     old.deletion_timestamp, old.deletion_grace_period_seconds, new.labels,

@@ -62,7 +62,7 @@ def transformed(write: Write, old: Any) -> Any:
     body = request.body
     if request.verb == "patch":
         shown = scale_of(old, write.resource) if subresource == "scale" else old
-        body = patched(shown, request.body, request.options)
+        body = patched(shown, request, write.now)
         if type(body) is Status:
             return body
         if body.metadata.uid != old.metadata.uid:
