@@ -461,7 +461,8 @@ def config_of(scenario: Scenario) -> Config:
     return Config(scenario.seed, scenario.version,
                   Limits(scenario.service_range, scenario.node_ports), plugins,
                   scenario.number("watch-cache-size", 100),
-                  scenario.setting("advertise-address", ""))
+                  scenario.setting("advertise-address", ""),
+                  scenario.setting("field-management", "no") == "yes")
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:

@@ -87,7 +87,8 @@ def test_two_appliers_conflict_as_release_1_32_says():
 
 def test_conflicts_with_updates_tell_the_version_and_every_field():
     pod = create({"apiVersion": "v1", "kind": "Pod",
-                  "metadata": {"name": "p", "labels": {"x": "1"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+                  "metadata": {"name": "p", "labels": {"x": "1"}},
+                  "spec": {"containers": [{"name": "c", "image": "i"}]}})
     with pytest.raises(owners.ApplyError) as refused:
         apply(pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {
             "name": "p", "labels": {"x": "2"}},

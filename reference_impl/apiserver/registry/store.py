@@ -85,12 +85,9 @@ class Config(NamedTuple):
     limits: Limits = Limits("10.96.0.0/16", (30000, 32767))
     plugins: frozenset[str] = frozenset(admission.NAMES) - admission.OFF_BY_DEFAULT
     window: int = 100
-<<<<<<< HEAD
     advertised: str = ""
     """The server's own address, which its Service leads to; none where that is not simulated."""
-=======
     tracks_fields: bool = False
->>>>>>> 63ba70d (Server-side apply with field ownership and conflicts; strategic merge by the types' merge keys and element order)
 
 
 class Store:
