@@ -7,7 +7,7 @@ apart from the scheduler's own reading: what one gets wrong the other does not r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from model.api.objects import Node, Pod, PodSpec, Toleration
 from model.api.quantities import parse
 
 NANO = 10 ** 9
+UNSAID = {"cpu": NANO // 10, "memory": 200 * 2 ** 20 * NANO}
 Amounts = dict[str, int]
 """Resource name -> amount in billionths of its unit."""
 
@@ -59,9 +60,9 @@ def _pointwise_max(left: Amounts, right: Amounts) -> Amounts:
     return {name: max(left.get(name, 0), right.get(name, 0)) for name in {**left, **right}}
 
 
-@lru_cache(maxsize=4096)
-def asks_of(spec: PodSpec) -> Mapping[str, int]:
-    """What a pod needs at its hungriest: while it starts, or while it runs.
+def _hungriest(spec: PodSpec, asks: Callable[[Any], Amounts]) -> Amounts:
+    """What a pod needs at its hungriest, by what each container asks for: while it starts, or
+    while it runs.
 
     Init containers run one after the other; those that restart always stay and count for
     everything that comes after them.
@@ -69,14 +70,27 @@ def asks_of(spec: PodSpec) -> Mapping[str, int]:
     staying: Amounts = {}
     worst: Amounts = {}
     for container in spec.init_containers or ():
-        own = _added(staying, _container_asks(container))
+        own = _added(staying, asks(container))
         worst = _pointwise_max(worst, own)
         if container.restart_policy == "Always":
             staying = own
     for container in spec.containers or ():
-        staying = _added(staying, _container_asks(container))
-    total = _added(_pointwise_max(worst, staying), _amounts(spec.overhead))
+        staying = _added(staying, asks(container))
+    return _added(_pointwise_max(worst, staying), _amounts(spec.overhead))
+
+
+@lru_cache(maxsize=4096)
+def asks_of(spec: PodSpec) -> Mapping[str, int]:
+    """What a pod needs, and a place among the node's pods."""
+    total = _hungriest(spec, _container_asks)
     return {**{name: amount for name, amount in total.items() if amount}, "pods": NANO}
+
+
+@lru_cache(maxsize=4096)
+def asks_for_scores(spec: PodSpec) -> Mapping[str, int]:
+    """What a pod counts for when nodes are compared: a container that does not say how much
+    processor or memory it needs counts for a tenth of a processor and 200 MiB."""
+    return _hungriest(spec, lambda container: {**UNSAID, **_container_asks(container)})
 
 
 _NO_SPEC = PodSpec()

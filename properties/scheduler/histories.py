@@ -16,8 +16,10 @@ from model.kernel.world import World
 from properties.reading import KV, title
 from properties.scheduler import rules
 from properties.scheduler.facts import (
+    NANO,
     NodeFacts,
     PodFacts,
+    asks_for_scores,
     asks_of,
     node_facts,
     pod_facts,
@@ -164,18 +166,35 @@ def a_nodes_cached_totals_are_the_sum_of_its_pods(world: World, key: str, old: A
     if new is None:
         return None
     local = world[SCHEDULER]
-    cpu = memory = 0
+    totals: dict[str, int] = {}
+    scored: dict[str, int] = {}
+    ports = 0
     for name in new.pods:
         pod = local.caches["pods"].store.get(name)
         if pod is None or pod.metadata.uid != local.snapshot.pods[name].uid:
             return None
-        asks = asks_of(pod.spec)
-        cpu += -(-asks.get("cpu", 0) // 10 ** 6)
-        memory += -(-asks.get("memory", 0) // 10 ** 9)
-    if (cpu, memory) != (new.used.cpu, new.used.memory):
-        return (f"the scheduler counts {new.used.cpu}m and {new.used.memory} bytes on {key}, its "
-                f"pods {', '.join(new.pods) or '(none)'} ask for {cpu}m and {memory}")
+        for resource, asked in asks_of(pod.spec).items():
+            totals[resource] = totals.get(resource, 0) + whole(resource, asked)
+        for resource, asked in asks_for_scores(pod.spec).items():
+            scored[resource] = scored.get(resource, 0) + whole(resource, asked)
+        ports += len(rules.ports_of(pod_facts(pod)))
+    totals.pop("pods", None)
+    used = new.used
+    counted = {"cpu": used.cpu, "memory": used.memory, "ephemeral-storage": used.ephemeral,
+               **dict(used.extended)}
+    if {name: amount for name, amount in counted.items() if amount} != totals:
+        return (f"the scheduler counts {counted} on {key}, its pods "
+                f"{', '.join(new.pods) or '(none)'} ask for {totals}")
+    for_scores = (scored.get("cpu", 0), scored.get("memory", 0))
+    if (new.scored_cpu, new.scored_memory) != for_scores or len(new.ports) != ports:
+        return (f"the scheduler counts {new.scored_cpu}m, {new.scored_memory} bytes for scores and "
+                f"{len(new.ports)} host ports on {key}, its pods make {for_scores} and {ports}")
     return None
+
+
+def whole(resource: str, nano: int) -> int:
+    """Thousandths of a processor or whole units, rounded up."""
+    return -(-nano // (10 ** 6 if resource == "cpu" else NANO))
 
 
 @leads_to(within_ms=60_000, reads=(KV, CACHED_NODES),

@@ -1,22 +1,32 @@
-"""Historical bugs of kube-scheduler, seeded into the implementation one at a time."""
+"""Bugs of kube-scheduler, seeded into the implementation one at a time: historical ones, and
+mistakes that are easy to make about scores and victims."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from model.kernel.component import Io
 from model.kernel.mutant import Mutant
 from reference_impl.lib.informer import Change
-from reference_impl.scheduler import cache, read
+from reference_impl.scheduler import cache, preemption, read
 from reference_impl.scheduler import queue as queues
 from reference_impl.scheduler.component import Flight, Local, Scheduler
+from reference_impl.scheduler.framework import SCORE_MAX, Plugin, Profile, Rejection
+from reference_impl.scheduler.plugins import node_resources_fit
+from reference_impl.scheduler.plugins.node_resources_fit import NodeResourcesFit
+from reference_impl.scheduler.plugins.taint_toleration import TaintToleration
+from reference_impl.scheduler.preemption import Candidate
 from reference_impl.scheduler.queue import Rank, Waiting
-from reference_impl.scheduler.records import PodInfo, Snapshot
+from reference_impl.scheduler.records import NodeInfo, PodInfo, Snapshot
 
 COMPONENT = "reference_impl.scheduler.component:Scheduler"
 EXPIRY = "expire:"
 _assume, _timer, _pod_gone, _seen_pod = (
     Scheduler.assume, Scheduler.timer, Scheduler.pod_gone, Scheduler.seen_pod)
+_score_all, _lacking = NodeResourcesFit.score_all, node_resources_fit.lacking
+_importance, _candidate = preemption._importance, preemption._candidate
+_without_pod_on = cache.without_pod_on
 
 
 def requeue_without_forgetting(self: Scheduler, local: Local, flight: Flight, pod: Any,
@@ -95,9 +105,62 @@ def bound_pods_are_handled_later(self: Scheduler, local: Local, change: Change, 
     return _seen_pod(self, local, change, io)
 
 
+def room_for_scores_upside_down(self: NodeResourcesFit, state: Any, pod: PodInfo,
+                                nodes: Sequence[NodeInfo]) -> list[int]:
+    """Most allocated where least allocated is the default."""
+    return [SCORE_MAX - score for score in _score_all(self, state, pod, nodes)]
+
+
+def disliked_taints_attract(self: TaintToleration, state: Any, scores: list[int],
+                            nodes: Sequence[NodeInfo]) -> list[int]:
+    """The count of taints is scaled, and not turned round."""
+    most = max(scores)
+    return [SCORE_MAX * score // most if most else SCORE_MAX for score in scores]
+
+
+def exactly_is_too_much(pod: PodInfo, node: NodeInfo) -> tuple[str, ...]:
+    """What fits exactly is refused."""
+    free = node.room.cpu - node.used.cpu
+    if pod.needs.request.cpu and pod.needs.request.cpu == free:
+        return ("Insufficient cpu",)
+    return _lacking(pod, node)
+
+
+def exactly_is_too_much_of_many(self: NodeResourcesFit, state: Any, pod: PodInfo,
+                                nodes: Sequence[NodeInfo],
+                                rejected: dict[str, Rejection]) -> Sequence[NodeInfo]:
+    """The same over all nodes."""
+    return Plugin.filter_all(self, state, pod, nodes, rejected)
+
+
+def the_important_go_first(pod: PodInfo) -> tuple[int, int, str]:
+    """The order in which victims are spared is turned round."""
+    priority, started, key = _importance(pod)
+    return -priority, started, key
+
+
+def nobody_is_spared(profile: Profile, pod: PodInfo, name: str,
+                     snapshot: Snapshot) -> Candidate | Rejection:
+    """Everybody of lower priority goes, needed or not."""
+    found = _candidate(profile, pod, name, snapshot)
+    if isinstance(found, Rejection):
+        return found
+    lower = tuple(snapshot.pods[key] for key in snapshot.nodes[name].pods
+                  if snapshot.pods[key].needs.priority < pod.needs.priority)
+    return found._replace(victims=tuple(sorted(lower, key=_importance)))
+
+
+def scored_room_is_not_given_back(node: NodeInfo, pod: PodInfo) -> NodeInfo:
+    """A pod that leaves keeps the room that scores count."""
+    found = _without_pod_on(node, pod)
+    return found._replace(scored_cpu=node.scored_cpu, scored_memory=node.scored_memory)
+
+
+BEST = "the_chosen_node_is_among_the_best"
+VICTIMS = "victims_are_needed_and_the_least_important"
 FITS = "a_pod_is_bound_to_a_node_where_it_fits"
 COUNTS = "the_scheduler_counts_the_pods_that_the_store_holds"
-SCENARIO = "crowded-nodes"
+SCENARIO, CONTESTED = "crowded-nodes", "contested-room"
 
 SEEDED_BUGS: tuple[Mutant, ...] = (
     Mutant("scheduler-bind-failure-not-forgotten", "scheduler-bind-failure-not-forgotten", COUNTS,
@@ -121,4 +184,25 @@ SEEDED_BUGS: tuple[Mutant, ...] = (
            (("reference_impl.scheduler.framework:nominated_on", nobody_is_nominated),), SCENARIO),
     Mutant("scheduler-starts-with-incomplete-cache", "scheduler-starts-with-incomplete-cache",
            FITS, ((f"{COMPONENT}.seen_pod", bound_pods_are_handled_later),), SCENARIO, "crash"),
+    Mutant("scheduler-prefers-the-fullest", "the taken share of room is scored, not the free one",
+           BEST,
+           (("reference_impl.scheduler.plugins.node_resources_fit:NodeResourcesFit.score_all",
+             room_for_scores_upside_down),), SCENARIO),
+    Mutant("scheduler-likes-disliked-taints", "taints that are disliked are counted for a node",
+           BEST, (("reference_impl.scheduler.plugins.taint_toleration:TaintToleration.normalize",
+                   disliked_taints_attract),), CONTESTED),
+    Mutant("scheduler-refuses-an-exact-fit", "a pod that fits exactly is refused",
+           "a_pod_is_refused_only_when_no_node_takes_it",
+           (("reference_impl.scheduler.plugins.node_resources_fit:lacking", exactly_is_too_much),
+            ("reference_impl.scheduler.plugins.node_resources_fit:NodeResourcesFit.filter_all",
+             exactly_is_too_much_of_many)), SCENARIO),
+    Mutant("scheduler-removes-the-important", "victims are spared from the least important on",
+           VICTIMS, (("reference_impl.scheduler.preemption:_importance", the_important_go_first),),
+           CONTESTED),
+    Mutant("scheduler-spares-nobody", "every pod of lower priority on the node is removed", VICTIMS,
+           (("reference_impl.scheduler.preemption:_candidate", nobody_is_spared),), CONTESTED),
+    Mutant("scheduler-keeps-scored-room", "room that scores count is not given back",
+           "a_nodes_cached_totals_are_the_sum_of_its_pods",
+           (("reference_impl.scheduler.cache:without_pod_on", scored_room_is_not_given_back),),
+           SCENARIO),
 )

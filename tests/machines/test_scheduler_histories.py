@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from node_agents import explore
-from scheduler_cluster import LATE_NODE, SCRIPT, scheduling
+from scheduler_cluster import CONTESTED, LATE_NODE, SCRIPT, scheduling
 
 from model.kernel.mutant import Mutant
 from properties.scheduler import MUTANTS, PROPERTIES
@@ -25,7 +25,8 @@ def test_each_seeded_bug_of_the_scheduler_is_caught(mutant: Mutant) -> None:
     every = 1 if wanted[0].kind == "leads_to" else 1000
     with mutant.installed():
         # A short history: five minutes after the loss a pod is tried again anyhow.
-        script, steps = (LATE_NODE, 70) if mutant.scenario == "room-freed-late" else (SCRIPT, 300)
+        script, steps = (LATE_NODE, 70) if mutant.scenario == "room-freed-late" else (
+            CONTESTED if mutant.scenario == "contested-room" else SCRIPT, 300)
         found = explore(scheduling(mutant.faults, script), wanted, histories=400, steps=steps,
                         converge_every=every)
     assert [each.property for each in found.violations][:1] == [mutant.caught_by]

@@ -101,10 +101,11 @@ def _refusal(pod: Any, request: Request) -> Status | None:
     return None
 
 
-def node(name: str, cpu: str) -> Action:
-    """A node joins."""
+def node(name: str, cpu: str, disliked: bool = False) -> Action:
+    """A node joins; `disliked`: with a taint that pods rather avoid."""
+    taints = [{"key": "slow", "value": "disk", "effect": "PreferNoSchedule"}] if disliked else []
     return Action("apiserver", "put", (json.dumps({
-        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {},
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints},
         "status": {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"}}}),))
 
 
@@ -138,6 +139,13 @@ SCRIPT: Script = (
 LATE_NODE: Script = ((node("n1", "1"), *(erase("nodes", "n1"), node("n1", "1")) * 5),
                      (pod("a"),))
 """The only node may join while the only pod is being tried, and nothing happens after that."""
+
+
+CONTESTED: Script = (
+    (node("n1", "3"), node("n2", "2", disliked=True)),
+    (pod("a"), pod("b", "1", 5), pod("c"), pod("d", "1", 5), pod("e"), pod("high", "1", 10)),
+)
+"""Two unequal nodes, one of them disliked, full of pods of which some are more important."""
 
 
 def scheduling(faults: str = "none", script: Script = SCRIPT) -> System:

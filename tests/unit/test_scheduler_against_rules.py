@@ -1,4 +1,4 @@
-"""The scheduler's filters against the rules restated from the documents, on random clusters.
+"""The scheduler's filters and scores against the documents restated, on random clusters.
 
 The two were written apart; where they differ one of them misreads Kubernetes.
 """
@@ -11,9 +11,11 @@ from typing import Any
 from model.api.objects import Node, Pod, freeze
 from model.kernel.values import FrozenMap
 from properties.scheduler import rules
-from properties.scheduler.facts import node_facts, pod_facts
+from properties.scheduler import scores as documents
+from properties.scheduler.facts import PodFacts, node_facts, pod_facts
 from reference_impl.scheduler import cache, read
 from reference_impl.scheduler.decide import schedule
+from reference_impl.scheduler.framework import Decision
 from reference_impl.scheduler.records import Catalog, Snapshot
 
 ZONE, HOST = "zone", "kubernetes.io/hostname"
@@ -41,6 +43,8 @@ def random_node(draw: random.Random, name: str) -> Node:
     labels = {HOST: name, "size": str(draw.randint(1, 3))}
     if draw.random() < 0.8:
         labels[ZONE] = draw.choice("ab")
+    images = [{"names": [draw.choice(["i", "i:latest", "j:1"])], "sizeBytes": size * 2 ** 20}
+              for size in (draw.choice([10, 300, 2000]),) if draw.random() < 0.4]
     taints = [{"key": "k", "value": draw.choice("xy"),
                "effect": draw.choice(["NoSchedule", "NoExecute", "PreferNoSchedule"])}]
     node: Node = freeze({
@@ -48,7 +52,8 @@ def random_node(draw: random.Random, name: str) -> Node:
         "spec": {"taints": taints if draw.random() < 0.3 else [],
                  "unschedulable": draw.random() < 0.1},
         "status": {"allocatable": {"cpu": str(draw.randint(1, 4)), "memory": "4Gi",
-                                   "pods": str(draw.randint(1, 5))}}})
+                                   "pods": str(draw.randint(1, 5))},
+                   "images": images}})
     return node
 
 
@@ -79,10 +84,12 @@ def random_pod(draw: random.Random, name: str) -> Pod:
         affinity["podAffinity"] = {required: [term(draw)]}
     if draw.random() < 0.25:
         affinity["podAntiAffinity"] = {required: [term(draw)]}
+    wish(draw, affinity)
     if draw.random() < 0.3:
         spec["topologySpreadConstraints"] = [{
             "maxSkew": draw.randint(1, 2), "topologyKey": draw.choice([ZONE, HOST]),
-            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector(draw),
+            "whenUnsatisfiable": draw.choice(["DoNotSchedule", "ScheduleAnyway"]),
+            "labelSelector": selector(draw),
             **({"minDomains": 3} if draw.random() < 0.3 else {}),
             **({"nodeTaintsPolicy": "Honor"} if draw.random() < 0.3 else {})}]
     pod: Pod = freeze({
@@ -93,8 +100,36 @@ def random_pod(draw: random.Random, name: str) -> Pod:
     return pod
 
 
-def test_filters_and_rules_agree_on_every_node() -> None:
-    taken = refused = 0
+def compare_scores(decision: Decision, pod: PodFacts, nodes: list[Node],
+                   placement: rules.Placement) -> None:
+    """Each plug-in's score of each node, and who is best."""
+    images = {node.metadata.name or "": {
+        documents.tagged(name): image.size_bytes or 0
+        for image in (node.status.images or () if node.status is not None else ())
+        for name in image.names or ()} for node in nodes}
+    scene = documents.Scene(placement, images)
+    found = documents.scores(pod, decision.feasible, scene)
+    for name, parts in decision.scores:
+        told = {plugin: found[name][plugin] for plugin, _ in parts}
+        assert told == dict(parts), (name, pod.spec)
+    assert documents.best(pod, decision.feasible, scene) == set(decision.best)
+
+
+def wish(draw: random.Random, affinity: dict[str, Any]) -> None:
+    """Add preferences."""
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    for kind in ("podAffinity", "podAntiAffinity"):
+        if draw.random() < 0.25:
+            affinity.setdefault(kind, {})[preferred] = [
+                {"weight": draw.randint(1, 100), "podAffinityTerm": term(draw)}]
+    if draw.random() < 0.25:
+        affinity.setdefault("nodeAffinity", {})[preferred] = [
+            {"weight": draw.randint(1, 100), "preference": draw.choice([{}, {"matchExpressions": [
+                {"key": "size", "operator": "Gt", "values": ["1"]}]}])} for _ in range(2)]
+
+
+def test_filters_and_scores_agree_with_the_documents_on_every_node() -> None:
+    taken = refused = scored = 0
     for seed in range(250):
         draw = random.Random(seed)
         nodes = [random_node(draw, f"n{at}") for at in range(draw.randint(2, 4))]
@@ -113,6 +148,9 @@ def test_filters_and_rules_agree_on_every_node() -> None:
             assert set(decision.feasible) == allowed, (
                 seed, number, decision.rejected,
                 {name: rules.against(wish, name, placement) for name in facts})
+            if decision.scores:
+                compare_scores(decision, wish, nodes, placement)
+                scored += 1
             taken += len(allowed)
             refused += len(facts) - len(allowed)
             if decision.best:
@@ -121,5 +159,6 @@ def test_filters_and_rules_agree_on_every_node() -> None:
                 placement = rules.Placement(
                     facts, {**placement.pods, wish.key: wish},
                     {**placement.where, wish.key: where}, NAMESPACES)
+    assert scored > 200
     assert taken > 500
     assert refused > 500
