@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from model.api import misprints
 from model.api.objects import RESOURCES, FieldError, freeze
 from model.api.records import rest_fields, table
-from model.api.resources import BY_KIND, BY_TYPE
+from model.api.resources import BY_KIND, BY_TYPE, SUBRESOURCE_RECORDS
 from model.api.yaml_reader import (
     Document,
     Fault,
@@ -179,7 +179,8 @@ def _object(value: Any, document: Document, at: str,
 
 
 def _is_known(value: dict[str, Any]) -> bool:
-    return (value.get("apiVersion"), value.get("kind")) in BY_TYPE
+    kind = value.get("apiVersion"), value.get("kind")
+    return kind in BY_TYPE or kind in SUBRESOURCE_RECORDS
 
 
 def _remove(spots: dict[str, Spot], path: str) -> None:

@@ -29,7 +29,7 @@ class Target(NamedTuple):
 
 class Command(NamedTuple):
     """A parsed command line. `files` are what -f named; `stdin` is the text behind `-`; a label
-    to take away has the value None."""
+    to take away has the value None; `raw` is the path of a URL to post the file to."""
 
     verb: str
     targets: tuple[Target, ...] = ()
@@ -59,6 +59,7 @@ class Command(NamedTuple):
     patch_type: str = "strategic"
     patch: str = ""
     containers: bool = False
+    raw: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,6 +78,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add("-o", "--output", default="")
     if verb in ("create", "delete", "get", "describe", "replace", "scale"):
         add("-f", "--filename", action="append", default=[])
+    if verb == "create":
+        add("--raw", default="")
     if verb in ("get", "describe", "delete", "top"):
         add("-l", "--selector", default="")
         add("--field-selector", default="")
@@ -166,7 +169,8 @@ def _built(verb: str, parsed: Any, stdin: str) -> Command:
         given.get("overwrite", False), grace if grace >= 0 else None, force,
         _cascade(given.get("cascade", "background")), given.get("wait", "true") == "true",
         _milliseconds(given.get("timeout", "0s")), given.get("ignore_not_found") == "true",
-        given.get("type", "strategic"), given.get("patch", ""), given.get("containers", False))
+        given.get("type", "strategic"), given.get("patch", ""), given.get("containers", False),
+        given.get("raw", ""))
 
 
 def _labels(words: list[str]) -> tuple[tuple[tuple[str, str | None], ...], list[str]]:
@@ -265,6 +269,8 @@ def _checked(command: Command) -> Command:
     if command.output not in OUTPUTS or (command.output == "wide" and verb != "get"):
         raise InputError(f'unable to match a printer suitable for the output format '
                          f'"{command.output}", allowed formats are: json,name,wide,yaml')
+    if command.raw and len(command.files) != 1:
+        raise InputError("--raw can only use a single local file or stdin")
     if verb in ("create", "replace") and not command.files:
         raise InputError("must specify one of -f and -k")
     if verb in ("get", "describe") and not command.targets and not command.files:

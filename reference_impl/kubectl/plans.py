@@ -120,7 +120,9 @@ def begin(line: str, command: Command, files: dict[str, str],
           release: tuple[int, int]) -> Session:
     """The session of a command. InputError when a file is missing or cannot be used."""
     session = Session(line, command, release)
-    if command.files:
+    if command.raw:
+        ops: tuple[Op, ...] = (Op(_raw(command, files), "raw", ""),)
+    elif command.files:
         found = _from_files(command, files)
         ops = tuple(op for file, obj in found for op in _file_ops(command, file, obj, release))
     elif command.verb in ("get", "describe", "top"):
@@ -139,8 +141,24 @@ def begin(line: str, command: Command, files: dict[str, str],
     return session._replace(plan=ops)
 
 
-def _from_files(command: Command, files: dict[str, str]) -> list[tuple[str, Any]]:
-    """The objects of a command's files, with the name of the file that each came from."""
+def _raw(command: Command, files: dict[str, str]) -> requests.Request:
+    """The creation that `create --raw` means: `/api/v1/namespaces/default/pods/web/eviction`, or a
+    collection. InputError for any other path."""
+    _, _, *parts = command.raw.strip("/").split("/")
+    parts = parts[1:] if command.raw.startswith("/apis/") else parts
+    namespace = parts[1] if parts[:1] == ["namespaces"] and len(parts) > 2 else ""
+    place = parts[2:] if namespace else parts
+    if not 1 <= len(place) <= 3:
+        raise InputError(f"{command.raw!r} is no path that something can be posted to",
+                         fix="/api/v1/namespaces/default/pods/web/eviction")
+    [(name, content)] = _contents(command, files)
+    body = manifests.parse(content, name)[0].object
+    collection, name, subresource = (*place, "", "")[:3]
+    return requests.Request("create", collection, namespace, name, subresource, body)
+
+
+def _contents(command: Command, files: dict[str, str]) -> list[tuple[str, str]]:
+    """The names and texts of a command's files."""
     chosen: list[tuple[str, str]] = []
     for path in command.files:
         if path == "-":
@@ -155,9 +173,14 @@ def _from_files(command: Command, files: dict[str, str]) -> list[tuple[str, Any]
             chosen.extend((name, files[name]) for name in inside)
         else:
             raise InputError(f'the path "{path}" does not exist')
+    return chosen
+
+
+def _from_files(command: Command, files: dict[str, str]) -> list[tuple[str, Any]]:
+    """The objects of a command's files, with the name of the file that each came from."""
     found: list[tuple[str, Any]] = []
     errors: list[InputError] = []
-    for name, content in chosen:
+    for name, content in _contents(command, files):
         try:
             found.extend((name, _placed(each.object, command))
                          for each in manifests.parse(content, name))
@@ -281,6 +304,8 @@ def answered(session: Session, op: Op, reply: Reply) -> Session:
 
 def _done(session: Session, op: Op, body: Any) -> str:
     """The line about a write that succeeded."""
+    if op.then == "raw":
+        return text.answered(body)
     named = op.request.resource, op.request.name or body.metadata.name or ""
     word = {"created": "created", "replaced": "replaced", "patched": "patched",
             "scaled": "scaled", "set": "image updated"}.get(op.then, op.then)

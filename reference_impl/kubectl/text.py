@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.api.objects import Service
-from model.api.requests import lookup
+from model.api.objects import Service, canonical_json, to_json
+from model.api.requests import Status, lookup
 from reference_impl.kubectl import output
 
 SLASHED_SINCE = (1, 10)
@@ -49,6 +49,15 @@ def port_warning(obj: Any, release: tuple[int, int]) -> str:
             f"need to set up firewall rules for the service port(s) ({ports}) to serve traffic.\n"
             f"See http://releases.k8s.io/release-{release[0]}.{release[1]}"
             "/docs/user-guide/services-firewalls.md\nfor more details.\n")
+
+
+def answered(body: Any) -> str:
+    """An answer as it came over the wire."""
+    if isinstance(body, Status):
+        document = {"apiVersion": "v1", "code": body.code or 200, "kind": "Status", "metadata": {},
+                    "status": "Success"}
+        return canonical_json(document).decode() + "\n"
+    return to_json(body).decode() + "\n"
 
 
 def written(obj: Any, form: str) -> str:

@@ -14,10 +14,10 @@ from kubeproof.explorer import Explorer, Plan
 from kubeproof.mutation import hunt
 from model.kernel.fault import budget_of
 from model.kernel.mutant import Mutant
-from properties.controllers import endpoint_slice, garbage_collector
+from properties.controllers import disruption, endpoint_slice, garbage_collector
 from reference_impl.scenarios import named
 
-MODULES: tuple[Any, ...] = (endpoint_slice, garbage_collector)
+MODULES: tuple[Any, ...] = (disruption, endpoint_slice, garbage_collector)
 PROPERTIES = tuple(prop for module in MODULES for prop in module.PROPERTIES)
 # It needs an unlikely history, and is left to `kubeproof mutants` and the corpus.
 RARE = {"gc-orphan-before-dependents-seen"}
@@ -25,7 +25,8 @@ MUTANTS = [mutant for module in MODULES for mutant in module.MUTANTS if mutant.n
 
 
 @pytest.mark.parametrize("faults", ["none", "all"])
-@pytest.mark.parametrize("scenario", ["dependents", "unseen-dependent", "sliced-services"])
+@pytest.mark.parametrize("scenario", ["dependents", "unseen-dependent", "sliced-services",
+                                      "budgets"])
 def test_the_promises_hold(scenario: str, faults: str) -> None:
     """With and without faults, converged every six histories."""
     made = named(scenario)
