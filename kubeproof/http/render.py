@@ -115,12 +115,12 @@ def _table(body: Any, now: int) -> dict[str, Any]:
     else:
         items, kind = (body,), body.kind
         metadata = {"resourceVersion": body.metadata.resource_version}
-    headers, *lines = tables.rows(kind, items, now, True)
-    plain = len(tables.rows(kind, items, now, False)[0])
-    columns = [{"name": name.capitalize() if name.isalpha() else name.title(), "type": "string",
-                "format": "name" if at == 0 else "", "description": "",
-                "priority": 0 if at < plain else 1} for at, name in enumerate(headers)]
-    rows = [{"cells": list(line), "object": {
+    _, *lines = tables.rows(kind, items, now, True)
+    columns = [{"name": column.name, "type": column.type,
+                "format": "name" if column.name == "Name" and not column.wide else "",
+                "description": "", "priority": int(column.wide)}
+               for column in tables.columns(kind)]
+    rows = [{"cells": tables.typed_cells(kind, line), "object": {
         "kind": PARTIAL, "apiVersion": "meta.k8s.io/v1", "metadata": thaw(item)["metadata"]}}
         for line, item in zip(lines, items, strict=True)]
     return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,

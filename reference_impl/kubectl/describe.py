@@ -14,6 +14,7 @@ from model.api import objects as api
 from model.api.objects import EPOCH, milliseconds
 from model.api.quantities import canonical, from_milli, from_units, milli, units
 from reference_impl.lib import tables
+from reference_impl.lib.ages import age, duration
 
 Related = dict[str, tuple[Any, ...]]
 Rows = list[tuple[str, ...]]
@@ -89,8 +90,8 @@ def _event_age(event: api.Event, now: int) -> str:
     first = event.first_timestamp or api.rest_fields(event).get("eventTime")
     last = event.last_timestamp or first
     if (event.count_ or 1) > 1:
-        return f"{tables.age(last, now)} (x{event.count_} over {tables.age(first, now)})"
-    return tables.age(first, now)
+        return f"{age(last, now)} (x{event.count_} over {age(first, now)})"
+    return age(first, now)
 
 
 # ---- pods --------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ def _phase(pod: api.Pod, status: api.PodStatus, now: int) -> str:
     if pod.metadata.deletion_timestamp is None:
         return status.phase or ""
     left = milliseconds(pod.metadata.deletion_timestamp)
-    return f"Terminating (lasts {tables.duration(max(0, now - left))})"
+    return f"Terminating (lasts {duration(max(0, now - left))})"
 
 
 def _conditions(conditions: tuple[api.Condition, ...] | None) -> str:
@@ -464,7 +465,7 @@ def _node_tail(node: api.Node, status: api.NodeStatus, related: Related, now: in
         lines.append((pod.metadata.namespace or "", pod.metadata.name or "",
                       *(_share(name, use[which].get(name, 0), room)
                         for name in ("cpu", "memory") for which in ("requests", "limits")),
-                      tables.age(pod.metadata.creation_timestamp, now)))
+                      age(pod.metadata.creation_timestamp, now)))
     lines = [(row[0].ljust(26), *row[1:]) for row in lines]
     text += tables.layout(lines, "  ", 2) + "Allocated resources:\n"
     text += "  (Total limits may be over 100 percent, i.e., overcommitted.)\n"

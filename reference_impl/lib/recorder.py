@@ -10,10 +10,12 @@ the write is unknown. What waits is bounded; the oldest gives way.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from model.api.metadata import Metadata
 from model.api.objects import Event, EventSource, reference_to, timestamp
+from model.api.records import canonical_json
 from model.api.requests import create, update
 from model.kernel.component import CUT, Io
 from model.kernel.values import EMPTY, FrozenMap
@@ -71,7 +73,8 @@ def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], r
         event = Event(metadata=Metadata(name=name, namespace=metadata.namespace or "default"),
                       involved_object=reference_to(about), reason=reason, message=message,
                       source=EventSource(component, host), first_timestamp=moment,
-                      last_timestamp=moment, count_=1, type=kind)
+                      last_timestamp=moment, count_=1, type=kind,
+                      rest=_reporter(component, host or ""))
     waiting = recorder.waiting
     if len(waiting) >= WAITING_MAX:
         waiting = waiting[:1] + waiting[2:]
@@ -80,6 +83,12 @@ def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], r
         written = EMPTY
     return Recorder((*waiting, event), recorder.busy, written.set(identity, event), ordinal,
                     similar)
+
+
+@lru_cache(maxsize=256)
+def _reporter(component: str, host: str) -> bytes:
+    """Who reports, as the newer API of events names it."""
+    return canonical_json({"reportingComponent": component, "reportingInstance": host})
 
 
 def _noted(similar: FrozenMap[tuple[str, str, str], Similar], key: tuple[str, str, str],

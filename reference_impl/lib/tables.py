@@ -3,8 +3,8 @@
 Source: the recorded output of kubectl 1.32, and for release 1.3 the transcript of the worked
 example. In newer releases the API server makes these cells, in 1.3 the client did; both call this.
 
-Not modelled: columns of kinds that no component of ours knows (they print name and age), and
-custom columns.
+Kinds that are stored as documents have theirs in `document_tables`. Not modelled: columns of other
+kinds (they print name and age).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from model.api import objects as api
 from model.api.conditions import is_true
-from model.api.objects import milliseconds
+from model.api.metadata import annotation
 from model.api.selectors import from_object, label_text
+from reference_impl.lib.ages import age, old_age
+from reference_impl.lib.document_tables import DOCUMENT_VIEWS
 
 NONE = "<none>"
 Cells = tuple[str, ...]
@@ -48,67 +50,6 @@ def layout(rows: Iterable[Cells], indent: str = "", gap: int = GAP, least: int =
 def table(rows: Iterable[Cells]) -> str:
     """Rows as `kubectl get` lays them out."""
     return layout(rows, least=WIDTH_MIN)
-
-
-# ---- ages --------------------------------------------------------------------------------------
-
-
-def age(stamp: str | None, now: int) -> str:
-    """The time since a timestamp, as tables print it."""
-    if not stamp:
-        return "<unknown>"
-    return duration(now - milliseconds(stamp))
-
-
-def old_age(stamp: str | None, now: int) -> str:
-    """The same in the style of release 1.3: one unit only."""
-    if not stamp:
-        return "<unknown>"
-    seconds = _whole_seconds(now - milliseconds(stamp))
-    if seconds < -1:
-        return "<invalid>"
-    seconds = max(0, seconds)
-    for limit, size, unit in ((60, 1, "s"), (3600, 60, "m"), (86400, 3600, "h"),
-                              (365 * 86400, 86400, "d")):
-        if seconds < limit:
-            return f"{seconds // size}{unit}"
-    return f"{seconds // (365 * 86400)}y"
-
-
-def duration(ms: int) -> str:
-    """A span of time as people read it: two units while it is short, then one."""
-    seconds = _whole_seconds(ms)
-    if seconds < -1:
-        return "<invalid>"
-    if seconds < 0:
-        return "0s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    if days < 8 * 365:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def _whole_seconds(ms: int) -> int:
-    """Seconds without their fraction, towards zero: clocks may differ by a second."""
-    return ms // 1000 if ms >= 0 else -(-ms // 1000)
-
-
-def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:
-    return f"{big}{big_unit}{small}{small_unit}" if small else f"{big}{big_unit}"
 
 
 # ---- pods --------------------------------------------------------------------------------------
@@ -467,6 +408,71 @@ VIEWS: dict[str, View] = {
                   ("SUBOBJECT", "SOURCE", "FIRST SEEN", "COUNT", "NAME"), _event),
 }
 PLAIN = View(("NAME", "AGE"), (), _plain)
+
+
+def _of_document(cells: Callable[[Any, Any], tuple[Cells, Cells]]) -> Callable[[Any, int],
+                                                                            tuple[Cells, Cells]]:
+    """The cells of an object whose columns are worked out from its document."""
+    def both(obj: Any, now: int) -> tuple[Cells, Cells]:
+        plain, more = cells(api.thaw(obj), lambda stamp: age(stamp, now))
+        name = obj.metadata.name or ""
+        if obj.kind == "StorageClass" and annotation(obj.metadata, DEFAULT_CLASS) == "true":
+            name += " (default)"
+        return (name, *plain), more
+    return both
+
+
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+VIEWS.update({kind: View(("NAME", *plain), wide, _of_document(cells))
+              for kind, (plain, wide, cells) in DOCUMENT_VIEWS.items()})
+NUMBERS = frozenset(("DESIRED", "CURRENT", "UP-TO-DATE", "AVAILABLE", "ALLOWED DISRUPTIONS", "DATA",
+                     "SECRETS", "ACTIVE", "COUNT", "REPLICAS", "MINPODS", "MAXPODS", "WEBHOOKS",
+                     "REVISION"))
+"""Columns whose cells are numbers, where they are whole numbers."""
+_TEXTUAL = frozenset(("DATA", "SECRETS", "COUNT", "MINPODS", "MAXPODS", "REPLICAS"))
+_SPELLED = {"PORT(S)": "Port(s)", "UP-TO-DATE": "Up-to-date", "NODE SELECTOR": "Node Selector",
+            "IP": "IP", "CLUSTER-IP": "Cluster-IP", "EXTERNAL-IP": "External-IP",
+            "INTERNAL-IP": "Internal-IP", "OS-IMAGE": "OS-Image", "MINPODS": "MinPods",
+            "MAXPODS": "MaxPods", "ADDRESSTYPE": "AddressType", "CREATED AT": "Created At",
+            "STORAGECLASS": "StorageClass", "VOLUMEATTRIBUTESCLASS": "VolumeAttributesClass",
+            "VOLUMEMODE": "VolumeMode", "RECLAIMPOLICY": "ReclaimPolicy",
+            "VOLUMEBINDINGMODE": "VolumeBindingMode", "POD-SELECTOR": "Pod-Selector",
+            "ALLOWVOLUMEEXPANSION": "AllowVolumeExpansion", "TIMEZONE": "Timezone",
+            "PREEMPTIONPOLICY": "PreemptionPolicy", "SERVICEACCOUNTS": "ServiceAccounts",
+            "GLOBAL-DEFAULT": "Global-Default", "KERNEL-VERSION": "Kernel-Version",
+            "CONTAINER-RUNTIME": "Container-Runtime"}
+
+
+class Column(NamedTuple):
+    """A column of a table as the server describes it; `wide`: only wide output shows it."""
+
+    name: str
+    type: str
+    wide: bool
+
+
+def columns(kind: str) -> tuple[Column, ...]:
+    """The columns of a kind, in the order of `rows` with wide output."""
+    view = VIEWS.get(kind, PLAIN)
+    return tuple(Column(_SPELLED.get(header, header.title()), _type(header, kind),
+                        header in view.wide)
+                 for header in _joined(kind, view.headers, view.wide))
+
+
+def _type(header: str, kind: str) -> str:
+    counts = header in NUMBERS - _TEXTUAL or (header == "READY" and kind in _COUNTS_READY)
+    return "integer" if counts else "string"
+
+
+_COUNTS_READY = frozenset(("ReplicationController", "ReplicaSet", "DaemonSet"))
+
+
+def typed_cells(kind: str, row: Cells) -> list[str | int]:
+    """The cells of a wide row, numbers as numbers."""
+    view = VIEWS.get(kind, PLAIN)
+    counts = NUMBERS | {"READY"} if kind in _COUNTS_READY else NUMBERS
+    return [int(cell) if header in counts and cell.isdigit() else cell
+            for header, cell in zip(_joined(kind, view.headers, view.wide), row, strict=True)]
 
 
 def rows(kind: str, objects: Iterable[Any], now: int, wide: bool) -> list[Cells]:

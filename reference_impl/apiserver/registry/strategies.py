@@ -87,8 +87,9 @@ def prepared_metadata(metadata: Metadata, resource: Resource, namespace: str, se
         rest = _without_server_fields(rest)
     return Metadata(name or None, metadata.generate_name,
                     namespace if resource.namespaced else None, uid_from(data), None, generation,
-                    timestamp(now), None, None, metadata.labels, metadata.annotations,
-                    metadata.owner_references, metadata.finalizers, rest)
+                    timestamp(now), None, None, metadata.labels or None,
+                    metadata.annotations or None, metadata.owner_references or None,
+                    metadata.finalizers or None, rest)
 
 
 @lru_cache(maxsize=1024)
@@ -266,8 +267,9 @@ def kept_metadata(new: Metadata, old: Metadata) -> Metadata:
     rest = _kept_rest(new.rest, old.rest) if new.rest or old.rest else b""
     return Metadata(old.name, new.generate_name, old.namespace, old.uid,
                     old.resource_version, old.generation, old.creation_timestamp,
-                    old.deletion_timestamp, old.deletion_grace_period_seconds, new.labels,
-                    new.annotations, new.owner_references, new.finalizers, rest)
+                    old.deletion_timestamp, old.deletion_grace_period_seconds,
+                    new.labels or None, new.annotations or None, new.owner_references or None,
+                    new.finalizers or None, rest)
 
 
 def prepare_update(new: Any, old: Any, resource: Resource) -> Any:

@@ -133,8 +133,9 @@ def kept_unset(new: Any, old: Any) -> Any:
     spec, before = new.spec, old.spec
     if spec.type != "ExternalName" and before.type != "ExternalName" and not spec.cluster_ip:
         spec = spec._replace(cluster_ip=before.cluster_ip, cluster_ips=before.cluster_ips)
-    if spec.cluster_ip and not spec.cluster_ips:
-        spec = put(spec, "cluster_ips", (spec.cluster_ip,))
+    if spec.cluster_ip and (not spec.cluster_ips or (
+            spec.cluster_ip != before.cluster_ip and spec.cluster_ips == before.cluster_ips)):
+        spec = put(spec, "cluster_ips", (spec.cluster_ip,))  # a client that knows one address only
     if spec.type in ("NodePort", "LoadBalancer") and spec.ports and before.ports:
         known = {(port.protocol, port.port): port.node_port for port in before.ports}
         spec = put(spec, "ports", tuple(
