@@ -69,7 +69,7 @@ def test_schedules_autoscalers_and_ingresses() -> None:
 
 
 def test_endpoint_slices_and_storage() -> None:
-    """Three addresses are shown, and the rest is counted; claims that are not bound have no size."""
+    """Three addresses are shown, the rest is counted; claims that are not bound have no size."""
     found = cells("discovery.k8s.io/v1", "EndpointSlice", addressType="IPv4",
                   ports=[{"name": "", "port": 80, "protocol": "TCP"}],
                   endpoints=[{"addresses": [f"10.0.0.{number}"]} for number in range(1, 6)])
@@ -85,9 +85,10 @@ def test_endpoint_slices_and_storage() -> None:
 
 
 def test_columns_say_which_cells_are_numbers() -> None:
-    """Counts are integers where the server declares them so; a Secret's count is one all the same."""
+    """Counts are integers where the server says so; the count of a Secret is one all the same."""
     types = {column.name: column.type for column in tables.columns("ReplicaSet")}
-    assert types["Desired"] == types["Ready"] == "integer" and types["Age"] == "string"
+    assert types["Desired"] == types["Ready"] == "integer"
+    assert types["Age"] == "string"
     assert [column.name for column in tables.columns("Service")][2:6] == [
         "Cluster-IP", "External-IP", "Port(s)", "Age"]
     assert tables.typed_cells("Secret", ("a", "Opaque", "2", "5s")) == ["a", "Opaque", 2, "5s"]
