@@ -74,7 +74,7 @@ def test_lists_tables_and_metadata_alone(client: Any) -> None:
     table = client.get(CONFIGMAPS, headers={
         "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}).json()
     assert table["kind"] == "Table"
-    assert table["rows"][0]["cells"][:2] == ["a", "1"]
+    assert table["rows"][0]["cells"][:2] == ["a", 1]
     partial = client.get(f"{CONFIGMAPS}/a", headers={
         "Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}).json()
     assert set(partial) == {"kind", "apiVersion", "metadata"}
