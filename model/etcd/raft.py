@@ -35,7 +35,6 @@ from model.kernel.spec.language import (
     invariant,
     leads_to,
     lemma,
-    limit,
     mutant,
     require,
     step_rule,
@@ -196,7 +195,7 @@ class Raft(Spec):
     def a_ledger_is_written_without_a_gap_and_by_its_own_leader(self) -> bool:
         return all((self.ledger[t, p] > 0) == (p < self.size[t]) and self.ledger[t, p] <= t
                    and implies(not self.begun(t), self.size[t] == 0)
-                   and implies(self.ledger[t, p] > 0, self.begun(self.ledger[t, p]))
+                   and all(implies(self.ledger[t, p] == s and s > 0, self.begun(s)) for s in Term)
                    for t in Term for p in Place)
 
     @lemma
