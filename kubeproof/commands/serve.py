@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     parts = _parts(options.parts)
     entries = _tokens(options.token_auth_file) or [_administrator()]
     _refuse_open_door(options, parts)
+    _refuse_unknown_plugins(options)
     tokens = Tokens(entries, Signer(options.service_account_signing_key_file))
     scenario = _scenario(options, parts, tokens.users)
     pair = None if options.insecure else _certificate(options.cert_dir, options.host)
@@ -112,6 +113,19 @@ def _parts(text: str) -> tuple[str, ...]:
             raise InputError(f"there is no component {part!r}", where="--components",
                              fix="one or more of " + ", ".join(PARTS))
     return parts
+
+
+def _refuse_unknown_plugins(options: argparse.Namespace) -> None:
+    """A misspelt plug-in would silently stay as it is."""
+    from reference_impl.apiserver.access import admission
+    for flag, known in (("--disable-admission-plugins", (*admission.NAMES,
+                                                         *admission.WITHOUT_EFFECT)),
+                        ("--enable-admission-plugins", admission.NAMES)):
+        text = getattr(options, flag[2:].replace("-", "_"))
+        for name in filter(None, (part.strip() for part in text.split(","))):
+            if name not in known:
+                raise InputError(f"there is no admission plug-in {name!r}", where=flag,
+                                 fix="one or more of " + ", ".join(sorted(known)))
 
 
 def _refuse_open_door(options: argparse.Namespace, parts: tuple[str, ...]) -> None:

@@ -23,6 +23,7 @@ from model.api.objects import (
     write,
 )
 from model.api.objects import freeze as frozen
+from reference_impl.apiserver.registry import admission_objects
 from reference_impl.apiserver.registry.encoding import tidy
 
 Document = dict[str, Any]
@@ -483,5 +484,9 @@ _DOCUMENTS = {
     "HorizontalPodAutoscaler": _autoscaler, "Role": _role, "ClusterRole": _role,
     "ResourceQuota": _quota, "Node": _node, "ServiceAccount": _as_sent, "RuntimeClass": _as_sent,
     "PodDisruptionBudget": _as_sent, "Ingress": _as_sent,
+    "ValidatingAdmissionPolicy": admission_objects.default_policy,
+    "ValidatingAdmissionPolicyBinding": admission_objects.default_policy_binding,
+    "ValidatingWebhookConfiguration": admission_objects.default_webhooks,
+    "MutatingWebhookConfiguration": admission_objects.default_webhooks,
 }
 _SPEC_ONLY = ("ReplicationController", "ReplicaSet", "Deployment", "LimitRange")

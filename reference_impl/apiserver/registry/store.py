@@ -73,7 +73,9 @@ STATUS_REPLIES = frozenset((
     "endpoints", "configmaps", "secrets", "nodes", "replicationcontrollers", "replicasets",
     "deployments", "poddisruptionbudgets", "events", "daemonsets", "statefulsets", "jobs",
     "cronjobs", "ingresses", "networkpolicies", "horizontalpodautoscalers", "priorityclasses",
-    "endpointslices", "controllerrevisions", "ingressclasses", "runtimeclasses"))
+    "endpointslices", "controllerrevisions", "ingressclasses", "runtimeclasses",
+    "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+    "validatingwebhookconfigurations", "mutatingwebhookconfigurations"))
 """Resources whose removal is answered by a Status; the others answer with the object."""
 
 
@@ -281,6 +283,8 @@ class Store:
         if request.verb in ("delete", "deletecollection"):
             attributes = self._attributes(local, pending, resource, DELETE, base)
             verdict = admission.admitted(self.config.plugins, attributes, base)
+            if type(verdict) is not Status:
+                verdict = admission.checked(self.config.plugins, attributes, base)
             if type(verdict) is Status:
                 return verdict
             return transforms.transformed(write._replace(request=request._replace(verb="delete")),
@@ -289,19 +293,36 @@ class Store:
             # Binding and eviction create something in the pod's namespace.
             attributes = self._attributes(local, pending, resource, CREATE, base)
             found = namespace_lifecycle.admit(attributes, base)
+            if type(found) is not Status and admission.looks_at_all(pending.user, local.cache):
+                found = admission.checked(self.config.plugins, attributes, base)
             if type(found) is Status:
                 return found
         if request.subresource == "eviction":
             return eviction.decided(local.cache, write, base)
         new = self._tracked(pending, base, transforms.transformed(write, base), io)
-        if new is REMOVE or type(new) is Status or request.subresource:
+        if new is REMOVE or type(new) is Status or new is base:
             return new
+        return self._judged(local, pending, resource, base, new)
+
+    def _judged(self, local: State, pending: Pending, resource: Resource, base: Any,
+                new: Any) -> Any:
+        """The new state of an object as admission leaves it, or why it may not be stored."""
+        plugins = self.config.plugins
+        if pending.request.subresource:
+            if pending.request.verb == "create" or not admission.looks_at_all(
+                    pending.user, local.cache):
+                return new
+            attributes = self._attributes(local, pending, resource, UPDATE, base)
+            return admission.checked(plugins, attributes, new) or new
         attributes = self._attributes(local, pending, resource, UPDATE, base)
-        new = admission.admitted(self.config.plugins, attributes, new)
-        if resource.name in escalation.GUARDED and type(new) is not Status:
+        new = admission.admitted(plugins, attributes, new)
+        if type(new) is Status:
+            return new
+        if resource.name in escalation.GUARDED:
             fault = escalation.objection(pending.user, new, base, local.cache)
-            return new if fault is None else fault
-        return new
+            if fault is not None:
+                return fault
+        return admission.checked(plugins, attributes, new) or new
 
     def _absent(self, local: State, lane: str, pending: Pending, resource: Resource,
                 io: Io) -> State:
@@ -587,11 +608,25 @@ class Store:
         """Answer, unless the client has gone, and forget the request."""
         if pending.client != NO_CLIENT:
             if pending.client[0] == OUTSIDE:
-                reply = reply._replace(warnings=_warnings(pending, reply))
+                reply = reply._replace(warnings=self._warnings(local, pending, reply))
             io.reply(*pending.client, reply)
             if reply.code >= 400:
                 local = local._replace(refusal=(*pending.client, reply.code))
         return with_pending(local, lane, None) if lane in local.pending else local
+
+    def _warnings(self, local: State, pending: Pending, reply: Reply) -> tuple[str, ...]:
+        """What a person should be warned of: whatever validation and admission let through."""
+        obj, base = pending.candidate, pending.base
+        if obj is None or obj is REMOVE or pending.request.verb in ("delete", "deletecollection"):
+            return ()
+        if reply.code >= 400 and reply.code != 409:
+            return ()
+        resource = resource_named(pending.request.resource)
+        assert resource is not None, "routing checked the resource"
+        attributes = self._attributes(local, pending, resource,
+                                      CREATE if base is None else UPDATE, base)
+        return (*warnings.of(obj, base),
+                *admission.warned(self.config.plugins, attributes, obj))
 
 
 def _unnamed(verdict: Any, made: str | None, sent: Metadata) -> Any:
@@ -600,16 +635,6 @@ def _unnamed(verdict: Any, made: str | None, sent: Metadata) -> Any:
         return verdict
     shown = sent.generate_name or ""
     return verdict._replace(name=shown, message=verdict.message.replace(f'"{made}"', f'"{shown}"'))
-
-
-def _warnings(pending: Pending, reply: Reply) -> tuple[str, ...]:
-    """What a person should be warned of: whatever validation let through."""
-    obj = pending.candidate
-    if obj is None or obj is REMOVE or pending.request.verb in ("delete", "deletecollection"):
-        return ()
-    if reply.code >= 400 and reply.code != 409:
-        return ()
-    return warnings.of(obj, pending.base)
 
 
 class _Attempt(NamedTuple):

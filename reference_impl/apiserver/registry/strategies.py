@@ -45,6 +45,7 @@ KUBERNETES = "kubernetes"
 GENERATED_KINDS = frozenset((
     "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job",
     "CronJob", "PodDisruptionBudget", "NetworkPolicy", "Ingress", "EndpointSlice",
+    "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
     "CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
     "FlowSchema", "PriorityLevelConfiguration", "IngressClass"))
 """Kinds whose `generation` the server counts: it rises with each change of the spec."""
@@ -65,10 +66,8 @@ _GENERIC_STATUS: dict[str, dict[str, Any]] = {
     "Ingress": {"loadBalancer": {}}, "Job": {}, "CronJob": {},
     "HorizontalPodAutoscaler": {"desiredReplicas": 0, "currentMetrics": None},
     "PersistentVolumeClaim": {"phase": "Pending"}, "PersistentVolume": {"phase": "Pending"},
-    "CertificateSigningRequest": {},
+    "CertificateSigningRequest": {}, "ValidatingAdmissionPolicy": {},
 }
-_FINALIZERS = {"PersistentVolumeClaim": "kubernetes.io/pvc-protection",
-               "PersistentVolume": "kubernetes.io/pv-protection"}
 _FRESH = Metadata._fields.index("creation_timestamp")
 
 
@@ -189,14 +188,6 @@ def _secret(secret: Any) -> Any:
 
 
 def _generic(obj: Generic, resource: Resource) -> Generic:
-    finalizer = _FINALIZERS.get(obj.kind)
-    if finalizer and finalizer not in (obj.metadata.finalizers or ()):
-        held = (*(obj.metadata.finalizers or ()), finalizer)
-        obj = with_metadata(obj, put(obj.metadata, "finalizers", held))
-    if obj.kind == "Job":
-        obj = _job(obj)
-    elif obj.kind == "DaemonSet":
-        obj = with_template_generation(obj, 1)
     if "status" not in resource.subresources:
         return obj
     status = _GENERIC_STATUS.get(obj.kind)
