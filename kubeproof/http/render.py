@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from model.api.objects import thaw
+from model.api.objects import api_version_of, thaw
 from model.api.requests import ObjectList, Status, WatchEvent, document_of, failure
 from reference_impl.lib import tables
 
@@ -160,8 +160,8 @@ class Texts:
 
     def _item(self, obj: Any) -> bytes:
         text = self.of(obj, keep=True)
-        start = text.find(b',"metadata":')  # behind kind and version, which stand in front
-        return b"{" + text[start + 1:] if start > 0 else text
+        head = compact({"kind": obj.kind, "apiVersion": api_version_of(obj)})[:-1] + b","
+        return b"{" + text[len(head):] if text.startswith(head) else text
 
 
 def compact(shown: Any) -> bytes:

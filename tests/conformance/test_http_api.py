@@ -71,6 +71,13 @@ def test_lists_tables_and_metadata_alone(client: Any) -> None:
     found = client.get(CONFIGMAPS).json()
     assert (found["kind"], len(found["items"])) == ("ConfigMapList", 1)
     assert "kind" not in found["items"][0]
+    client.post("/api/v1/namespaces/default/events", json={
+        "metadata": {"name": "e", "namespace": "default"}, "eventTime": None, "reason": "Told",
+        "involvedObject": {"kind": "ConfigMap", "namespace": "default", "name": "a"},
+        "reportingComponent": "somebody"})
+    event, = client.get("/api/v1/namespaces/default/events").json()["items"]
+    assert (event["reportingComponent"], event["reason"]) == ("somebody", "Told")
+    assert "kind" not in event
     table = client.get(CONFIGMAPS, headers={
         "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}).json()
     assert table["kind"] == "Table"
