@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from kubeproof.options import made_ready
 from model.kernel.property import Property
+from model.kernel.system import System
+from model.kernel.world import World
 from traces import draw
 from traces.explain import story, verdict
 from traces.history import History, save, write_whole
@@ -58,8 +60,19 @@ def keep(history: History, properties: Iterable[Property], out: Path, *,
     remarks = pictures(best, folder)
     system, start = made_ready(best.scenario)
     text = f"{verdict(best)}\n\n{story(system, start, best.actions)}\n"
+    if "scheduler" in system.names:
+        text += f"\n{_decisions(system, start, best)}\n"
     write_whole(folder / "story.txt", text.encode())
     return Kept(folder, shrunk, remarks)
+
+
+def _decisions(system: System, start: World, history: History) -> str:
+    """What Z3 says about every decision of the scheduler along a failing history."""
+    from properties.scheduler.symbolic import recheck
+
+    found = recheck(system, start, history.actions)
+    told = "".join(f"\n  {text}" for text in found.wrong) or " none is wrong"
+    return f"Z3 was asked about {found.asked} decisions of the scheduler:{told}"
 
 
 def pictures(history: History, folder: Path) -> tuple[str, ...]:
