@@ -180,6 +180,9 @@ class App:
         request, sent = self.tokens.inward(request)
         reply = await self._ask(request)
         reply = reply._replace(body=self.tokens.outward(reply.body, sent))
+        if verb == "patch" and reply.code == 404:
+            # Nothing was there to patch, so the patch was not looked at.
+            warnings = ()
         return self._shown(reply, wish, tuple(
             ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from kubeproof.http import schema
+from kubeproof.http import json_fault, schema
 from model.api.objects import freeze
 from model.api.records import FieldError
 from model.api.requests import (
@@ -22,6 +22,7 @@ from model.api.requests import (
 )
 from model.api.resources import BY_TYPE, SUBRESOURCE_RECORDS, Resource
 from model.kernel.errors import InputError
+from reference_impl.apiserver.registry import encoding
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
 PATCHES = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",
@@ -46,15 +47,18 @@ def patch_of(data: bytes, content_type: str, resource: Resource, subresource: st
             "fieldManager", "is required for apply patch"))
     document = parsed(data, "application/yaml" if kind == "apply" else "application/json", "patch")
     if isinstance(document, Status):
-        return document if kind == "apply" else bad_request(
-            "error decoding patch: " + document.message.rpartition("json parse error: ")[2])
+        text = data.decode("utf-8", "replace")
+        return document if kind == "apply" or document.code != 400 else bad_request(
+            "error decoding patch: " + (json_fault.fault(text) or document.message))
     warnings: tuple[str, ...] = ()
     if kind == "apply":
         fault = _apply_fault(document, resource)
         if fault is not None:
             return fault
-    if kind != "json" and isinstance(document, dict) and not subresource:
+    if kind != "json" and isinstance(document, dict) and subresource in ("", "status"):
         document, warnings = _known_part(document, resource, kind == "strategic")
+        if kind != "apply":
+            encoding.tidy_status(document, resource.kind, gone=None)
         if kind == "apply" and warnings:
             unknown = warnings[0].partition('"')[2].rstrip('"')
             meta = document.get("metadata") or {}
@@ -142,6 +146,7 @@ def object_of(data: bytes, content_type: str, resource: Resource, subresource: s
     if validation == "Strict" and found.warnings:
         return bad_request(f"{head}strict decoding error: {', '.join(found.warnings)}")
     document = {**found.document, "kind": kind, "apiVersion": version}
+    encoding.tidy_status(document, kind)
     try:
         return Body(freeze(document), () if validation == "Ignore" else found.warnings)
     except FieldError as error:
@@ -169,13 +174,14 @@ def parsed(data: bytes, content_type: str, kind: str) -> Any:
             import yaml
             document = yaml.safe_load(text)
         else:
-            document = json.loads(text, object_pairs_hook=schema.pairs_hook)
+            document = json.loads(text, object_pairs_hook=schema.pairs_hook,
+                                  parse_constant=_no_number)
     except Exception as error:
         if media == "application/yaml":
             return bad_request(f"the object provided is unrecognized (must be of type {kind}): "
                                f"yaml: {_yaml_error(error)} "
                                f"({data.hex()})")
-        return bad_request(f"{head}{_parse_error(text, error)} ({_excerpt(text)})")
+        return bad_request(f"{head}{json_fault.fault(text) or error} ({_excerpt(text)})")
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -197,17 +203,8 @@ def _yaml_error(error: Exception) -> str:
     return f"{line}{problem}"
 
 
-def _parse_error(text: str, error: Exception) -> str:
-    position = getattr(error, "pos", None)
-    if position is None or position >= len(text.rstrip()):
-        return "unexpected end of JSON input"
-    found = text[position]
-    before = text[:position].rstrip()[-1:]
-    if before in ("{", ","):
-        return f"invalid character '{found}' looking for beginning of object key string"
-    if before == ":":
-        return f"invalid character '{found}' looking for beginning of value"
-    return f"invalid character '{found}' after object key:value pair"
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _excerpt(text: str) -> str:

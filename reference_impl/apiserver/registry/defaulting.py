@@ -194,10 +194,19 @@ def default_service_spec(spec: Document) -> None:
     if kind != "ExternalName":
         if spec.get("clusterIP") == "None" and not spec.get("clusterIPs"):
             spec["clusterIPs"] = ["None"]
+        if is_of_any_family(spec) and not spec.get("ipFamilies") and not spec.get(
+                "ipFamilyPolicy"):
+            # Whoever writes the endpoints may write addresses of both families.
+            spec["ipFamilies"], spec["ipFamilyPolicy"] = ["IPv4", "IPv6"], "RequireDualStack"
         if not spec.get("ipFamilies"):
             spec["ipFamilies"] = ["IPv4"]
         if not spec.get("ipFamilyPolicy"):
             spec["ipFamilyPolicy"] = "SingleStack"
+
+
+def is_of_any_family(spec: Document) -> bool:
+    """Whether a service has neither an address nor pods of its own choice."""
+    return spec.get("clusterIP") == "None" and not spec.get("selector")
 
 
 # -- whole objects ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.api.quantities import canonical
+from model.api.quantities import canonical, parse
 from model.kernel.errors import InputError
 
 Document = dict[str, Any]
@@ -62,14 +62,46 @@ def _tidy_list(field: str, entries: list[Any]) -> None:
             tidy(entry)
 
 
+_STATUS_ZEROS = {
+    "ReplicationController": ("fullyLabeledReplicas", "readyReplicas", "availableReplicas",
+                              "observedGeneration"),
+    "ReplicaSet": ("fullyLabeledReplicas", "readyReplicas", "availableReplicas",
+                   "observedGeneration"),
+    "Deployment": ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas",
+                   "availableReplicas", "unavailableReplicas"),
+    "PodDisruptionBudget": ("observedGeneration",),
+}
+"""Counts of a status whose zero is not written."""
+
+
+def tidy_status(document: Document, kind: str, gone: Any = ...) -> None:
+    """Bring the status that a client sent into the form that the server writes; in place. `gone`
+    stands in for what is not written; ... drops the field."""
+    status = document.get("status")
+    if not isinstance(status, dict):
+        return
+    for field in _STATUS_ZEROS.get(kind, ()):
+        if status.get(field) == 0:
+            if gone is ...:
+                del status[field]
+            else:
+                status[field] = gone
+    if status.get("disruptedPods") == {} and gone is ...:
+        del status["disruptedPods"]
+
+
 def amounts(quantities: Document) -> Document:
     """A map of quantities in canonical form; what is none is left for validation to refuse."""
-    return {name: amount(value) for name, value in quantities.items()}
+    return {name: amount(name, value) for name, value in quantities.items()}
 
 
-def amount(value: Any) -> Any:
-    """One quantity in canonical form."""
+def amount(name: str, value: Any) -> Any:
+    """One quantity in canonical form. A fraction of what comes in wholes stays as it is: its
+    refusal shows how it was sent."""
+    text = value if isinstance(value, str) else repr(value)
     try:
-        return canonical(value if isinstance(value, str) else repr(value))
+        if parse(text).nano % 10**9 and not name.endswith("cpu"):
+            return value
+        return canonical(text)
     except InputError:
         return value

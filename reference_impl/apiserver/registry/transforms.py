@@ -130,7 +130,7 @@ def kept_unset(new: Any, old: Any) -> Any:
     """Fields of a service that an update leaves out keep what was allocated."""
     if new.kind != "Service" or new.spec is None or old.spec is None:
         return new
-    spec, before = new.spec, old.spec
+    spec, before = _same_addresses(new.spec, old.spec), old.spec
     if spec.type != "ExternalName" and before.type != "ExternalName" and not spec.cluster_ip:
         spec = spec._replace(cluster_ip=before.cluster_ip, cluster_ips=before.cluster_ips)
     if spec.cluster_ip and (not spec.cluster_ips or (
@@ -145,9 +145,26 @@ def kept_unset(new: Any, old: Any) -> Any:
     return put(new, "spec", _without_fields_of_the_old_type(spec, before))
 
 
+def _same_addresses(spec: Any, before: Any) -> Any:
+    """The one address and the list of addresses say the same: the one that was changed counts."""
+    same_one, same_list = spec.cluster_ip == before.cluster_ip, spec.cluster_ips == \
+        before.cluster_ips
+    if same_list and not same_one:
+        return put(spec, "cluster_ips", (spec.cluster_ip,) if spec.cluster_ip else None)
+    if same_one and not spec.cluster_ips and before.cluster_ips:
+        return put(spec, "cluster_ip", None)
+    return spec
+
+
 def _without_fields_of_the_old_type(spec: Any, before: Any) -> Any:
     """A change of type takes along the fields that only the old type has, when the client left
     them as they were. Source: Kubernetes, registry/core/service (type dependent fields)."""
+    if spec.type == "ExternalName" != before.type and spec.cluster_ips == before.cluster_ips:
+        spec = spec._replace(cluster_ip=None, cluster_ips=None)
+        if spec.ip_families == before.ip_families:
+            spec = put(spec, "ip_families", None)
+        if spec.ip_family_policy == before.ip_family_policy:
+            spec = put(spec, "ip_family_policy", None)
     same_nodes = spec.allocate_load_balancer_node_ports == before.allocate_load_balancer_node_ports
     if before.type == "LoadBalancer" != spec.type and same_nodes:
         spec = put(spec, "allocate_load_balancer_node_ports", None)

@@ -121,7 +121,8 @@ def _addresses(spec: Document) -> Causes:
     if first and first != "None" and not common.valid_ip(first):
         causes += common.ip_faults(first, "spec.clusterIPs[0]")
     policy = spec.get("ipFamilyPolicy")
-    if policy == "RequireDualStack":
+    free = first == "None" and not spec.get("selector")
+    if policy == "RequireDualStack" and not free:
         causes.append(field_invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured "
                                     "for dual-stack services"))
     else:
@@ -129,7 +130,7 @@ def _addresses(spec: Document) -> Causes:
                          ("PreferDualStack", "RequireDualStack", "SingleStack"))
     families = spec.get("ipFamilies") or []
     for at, family in enumerate(families):
-        if family != "IPv4":
+        if family != "IPv4" and not free:
             if first and common.valid_ip(first) and ":" not in first:
                 causes.append(field_invalid("spec.clusterIPs[0]", first, f"expected an {family} "
                                             "value as indicated by `ipFamilies[0]`"))
