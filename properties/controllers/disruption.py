@@ -23,6 +23,7 @@ from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
 from properties.reading import KV, is_ready, objects, stored, title
+from reference_impl.apiserver.access.authentication import ADMIN, component
 from reference_impl.controllers.disruption import BUDGETS, PODS, Disruption, State
 
 NAME = "controllers/disruption"
@@ -317,6 +318,11 @@ def whatever_is_there_is_overwritten(self: Disruption, budget: Any, status: Any)
                  Patch("json", document), "status")
 
 
+def controllers_are_administrators(name: str, verb: str) -> Any:
+    """Controllers with one credential that may do everything, patches of status as well."""
+    return ADMIN if name.startswith("controllers/") else component(name, verb)
+
+
 def leaving_pods_are_healthy(pods: list[Any], noted: tuple[tuple[str, str], ...]) -> int:
     """A pod that is being deleted counts for as long as it is ready."""
     going = {name for name, _ in noted}
@@ -333,7 +339,9 @@ MUTANTS = (
     Mutant("budget-overwrites-grants",
            "the controller's status overwrites an eviction that was granted meanwhile",
            "a_grant_is_not_forgotten",
-           ((f"{HOME}:Disruption.writing", whatever_is_there_is_overwritten),),
+           ((f"{HOME}:Disruption.writing", whatever_is_there_is_overwritten),
+            ("reference_impl.apiserver.access.authentication:component",
+             controllers_are_administrators)),
            scenario="budgets"),
     Mutant("budget-counts-leaving-pods", "pods that are being deleted count as healthy",
            "budgets_are_counted_as_their_spec_allows",

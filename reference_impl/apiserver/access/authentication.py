@@ -26,6 +26,8 @@ ADMIN = User("kubernetes-admin", "", (MASTERS, AUTHENTICATED))
 OUTSIDE = "outside"
 """The component through which clients from outside come in."""
 _CONTROLLERS = {"resource-quota": "resourcequota-controller",
+                "replica-set": "replicaset-controller",
+                "endpoint-slice": "endpointslice-controller",
                 "garbage-collector": "generic-garbage-collector",
                 "cluster-role-aggregation": "clusterrole-aggregation-controller"}
 """Controllers whose account is not named after them."""

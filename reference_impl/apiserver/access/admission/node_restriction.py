@@ -33,12 +33,12 @@ def validate(attributes: Attributes, obj: Any) -> Status | None:
     node = node_authorizer.node_of(attributes.user)
     if not node:
         return None
-    resource, subresource = attributes.resource.name, attributes.request.subresource
+    resource, subresource = attributes.resource.group_resource, attributes.request.subresource
     if resource == "pods":
         why = _pod(node, subresource, attributes, obj)
     elif resource == "nodes":
         why = _node(node, subresource, attributes, obj)
-    elif resource == "leases":
+    elif resource == "leases.coordination.k8s.io":
         why = _lease(node, attributes, obj)
     else:
         return None
