@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from kubeproof.http import bodies, discovery, documents, health, paths, protobuf, render
+from kubeproof.http.custom import Custom
 from kubeproof.http.engine import Engine
 from kubeproof.http.metrics import Metrics
 from kubeproof.http.render import Wish
@@ -33,6 +34,7 @@ from model.api.requests import (
     no_such_path,
     status_document,
 )
+from model.api.resources import Resource
 from reference_impl.apiserver.access import authorization
 from reference_impl.apiserver.access.known import Known
 from reference_impl.apiserver.access.rbac import Attributes
@@ -94,6 +96,7 @@ class App:
         self.feed = Feed(engine, tokens.outward)
         self.metrics = Metrics(engine, self.feed)
         self.documents = documents.Documents()
+        self.custom = Custom()
         self.in_flight = 0
         self._watches = 0
         self._clock: asyncio.Task[None] | None = None
@@ -166,8 +169,12 @@ class App:
         if not verb:
             return _refusal(method_not_allowed(), wish)
         if target.resource is None:
+            target = self.custom.target(target, self.engine.world)
+        if target.resource is None:
             fault = self._may(token, Attributes(verb, target.group, target.plural,
                                                 target.namespace, target.name))
+            if fault is None and not self.custom.has_group(target.group, self.engine.world):
+                return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
             return _refusal(fault or no_such_path(), wish)
         found = await self._request(call, target, verb, token)
         if isinstance(found, Status):
@@ -184,11 +191,17 @@ class App:
             # Nothing was there to patch, so the patch was not looked at.
             warnings = ()
         return self._shown(reply, wish, tuple(
-            ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)))
+            ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)),
+            target.resource)
 
     def _shown(self, reply: Reply, wish: Wish,
-               headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+               headers: tuple[tuple[str, str], ...] = (),
+               resource: Resource | None = None) -> Answer:
         body = reply.body
+        if resource is not None and resource.custom:
+            own = self.custom.shown(resource, body, wish.form, self.engine.world.now)
+            if own is not None:
+                return Answer(reply.code, *render.encoded(own, wish), headers)
         if wish == PLAIN_JSON and not isinstance(body, Status):
             text = (self.feed.texts.list(body) if isinstance(body, ObjectList)
                     else self.feed.texts.of(body))
@@ -234,6 +247,9 @@ class App:
         elif verb in ("create", "update"):
             found = bodies.object_of(data, media, resource, target.subresource,
                                      options.field_validation)
+        if resource.custom and not isinstance(found, Status):
+            found = self.custom.accepted(resource, found, target.subresource,
+                                         options.field_validation)
         if isinstance(found, Status):
             return found
         if verb in ("create", "update", "patch") and not options.field_manager:
@@ -356,7 +372,8 @@ class App:
             return _refusal(fault)
         known = call.headers.get("if-none-match", "")
         found = self.documents.answer(call.path, call.headers.get("accept", ""),
-                                      discovery.BUILT_IN, call.headers.get("host", ""))
+                                      self.custom.served(self.engine.world),
+                                      call.headers.get("host", ""))
         if known and found.tag in known:
             # A client merges these headers into what it keeps: they say what the whole would say.
             return Answer(304, b"", found.media, tuple(found.headers().items()))

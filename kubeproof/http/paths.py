@@ -48,6 +48,8 @@ def target_of(path: str) -> Target | None:
 
 def resource_name(resource: Resource) -> str:
     """How requests name a resource: the plural, or `plural.group` where that is ambiguous."""
+    if resource.custom:
+        return resource.group_resource
     return resource.name if BY_NAME[resource.name] is resource else resource.group_resource
 
 

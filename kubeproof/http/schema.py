@@ -64,11 +64,32 @@ def checked(document: dict[str, Any], api_version: str, kind: str, *,
     encodes it; in a patch they mean something.
     """
     root = type_of(api_version, kind)
-    if not root:
-        return Found(document, ())
     warnings: list[str] = []
+    if not root:
+        return Found(_free(document, warnings), tuple(warnings))
     result = _object(document, root, "", "", warnings)
     return Found(_without_empty(result) if whole else result, tuple(warnings))
+
+
+def _free(document: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """A document of a kind without a table: its metadata is like all others'."""
+    plain: dict[str, Any] = _plain(document, "", warnings)
+    if isinstance(plain.get("metadata"), dict):
+        place = _Place("ObjectMeta", "metadata", "metadata", "metadata")
+        metadata = _value(plain["metadata"], "V1ObjectMeta", place, warnings)
+        plain["metadata"] = _without_empty(metadata)
+    return plain
+
+
+def _plain(value: Any, shown: str, warnings: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_plain(each, f"{shown}[{at}]", warnings) for at, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    for key in getattr(value, "repeated", ()):
+        warnings.append(f'duplicate field "{shown}.{key}"' if shown else f'duplicate field "{key}"')
+    return {key: _plain(item, f"{shown}.{key}" if shown else key, warnings)
+            for key, item in value.items()}
 
 
 _KEPT_EMPTY = frozenset(("rules", "from", "to"))

@@ -151,8 +151,12 @@ class WatchEvent(NamedTuple):
 
 
 def lookup(resource: str) -> Resource:
-    """The resource with this plural or `plural.group`. InputError when there is none."""
+    """The resource with this plural or `plural.group`; for one that is not built in, what its name
+    tells. InputError when that is nothing."""
     found = BY_NAME.get(resource) or BY_GROUP_RESOURCE.get(resource)
+    if found is None and "." in resource:
+        plural, _, group = resource.partition(".")
+        return Resource(plural, plural, group, "", True, custom=True)
     if found is None:
         raise InputError(f'the server does not have a resource type "{resource}"')
     return found

@@ -359,6 +359,14 @@ def check_fields(kind: str, requirements: tuple[FieldRequirement, ...]) -> None:
             raise InputError(what, fix=f"one of {', '.join(allowed)}")
 
 
+def check_custom_fields(requirements: tuple[FieldRequirement, ...]) -> None:
+    """InputError when custom resources cannot be selected by one of the fields."""
+    for requirement in requirements:
+        if requirement.path not in _COMMON:
+            raise InputError(f"field label not supported: {requirement.path}",
+                             fix=f"one of {', '.join(_COMMON)}")
+
+
 def matches_fields(requirements: tuple[FieldRequirement, ...], obj: Any) -> bool:
     """Whether an object satisfies every requirement; an absent field counts as ""."""
     for path, value, negated in requirements:

@@ -16,6 +16,7 @@ from model.api.requests import (
     Request,
     Status,
     WatchEvent,
+    lookup,
     refused,
     timed_out,
     too_large,
@@ -50,7 +51,7 @@ from reference_impl.apiserver.access import (
 )
 from reference_impl.apiserver.access.known import Known, LookUp
 from reference_impl.apiserver.access.rbac import Attributes
-from reference_impl.apiserver.registry import field_management, repair
+from reference_impl.apiserver.registry import custom, field_management, repair
 from reference_impl.apiserver.registry.allocators import Limits
 from reference_impl.apiserver.registry.names import entropy, uid_from
 from reference_impl.apiserver.registry.store import Config, Store
@@ -71,6 +72,8 @@ BOOKMARKS = "idle:bookmarks"
 REPAIR = "idle:repair"
 REPAIR_EVERY_MS = 180_000
 NOBODY = User("")
+SELF = User("system:apiserver", "", ("system:masters",))
+TENDING = "txn/definitions"
 
 
 class ApiServer(Component[State]):
@@ -100,9 +103,10 @@ class ApiServer(Component[State]):
         io.request("etcd", CACHE, Range(storage.PREFIX, prefix_end(storage.PREFIX)))
 
     def steps(self, local: State) -> tuple[Step, ...]:
-        if not local.parked or not local.ready:
+        if not local.ready or not (local.parked or local.care):
             return NO_STEPS
-        return tuple(("serve", channel) for channel, parked in local.parked.items()
+        own = (("tend", (local.care[0],)),) if local.care and TENDING not in local.pending else ()
+        return own + tuple(("serve", channel) for channel, parked in local.parked.items()
                      if self._may_go_on(local, parked))
 
     def _may_go_on(self, local: State, parked: Parked) -> bool:
@@ -111,6 +115,8 @@ class ApiServer(Component[State]):
         return parked.revision <= local.revision
 
     def step(self, local: State, verb: str, args: tuple[Scalar, ...], io: Io) -> State:
+        if verb == "tend":
+            return self._tend(local, str(args[0]), io)
         channel = (str(args[0]), str(args[1]))
         parked = local.parked[channel]
         self._cancel_waits(parked, channel, io)
@@ -127,9 +133,19 @@ class ApiServer(Component[State]):
         return self._give_up(local, why, (client, lane), io)
 
     def describe(self, verb: str, args: tuple[Scalar, ...]) -> str:
+        if verb == "tend":
+            return f"looks after the definition {args[0]}"
         if verb == "serve":
             return f"goes on with the request of {args[0]} on {args[1]}"
         return super().describe(verb, args)
+
+    def _tend(self, local: State, name: str, io: Io) -> State:
+        """Make the next write that a definition calls for; its event calls again."""
+        local = local._replace(care=tuple(each for each in local.care if each != name))
+        request = custom.tended(local.cache, name, io.now)
+        if request is None:
+            return local
+        return self.store.begin(local, TENDING, Pending(NO_CLIENT, request, SELF, ""), io)
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -186,7 +202,7 @@ class ApiServer(Component[State]):
     def _handle(self, local: State, channel: Channel, request: Request, io: Io,
                 caught_up: bool = False, found: tuple[Any, ...] = ()) -> State:
         """Stage one and two, then the read or the write. `found`: what was looked up in etcd."""
-        resource = storage.resource_named(request.resource)
+        resource = custom.resource_in(local.cache, request.resource)
         user = self._identity(local, channel, request, io, found)
         if type(user) is LookUp:
             return self._look_up(local, channel, request, user, found, caught_up, io)
@@ -341,7 +357,7 @@ class ApiServer(Component[State]):
         for watcher in local.watchers.values():
             if watcher.bookmarks:
                 any_left = True
-                resource = storage.resource_named(watcher.resource)
+                resource = custom.resource_in(local.cache, watcher.resource)
                 if resource is not None:
                     io.reply(watcher.client, watcher.lane,
                              storage.bookmark(resource, local.revision))
@@ -363,8 +379,7 @@ class ApiServer(Component[State]):
                                 (*pending.done, read))
         if stage not in ("identity", "get", "list", "page"):
             return self.store.continued(local, lane, pending, answer, io)
-        resource = storage.resource_named(request.resource)
-        assert resource is not None, "routing checked the resource"
+        resource = custom.resource_in(local.cache, request.resource) or lookup(request.resource)
         if type(answer) is not RangeReply:
             error = answer.error if type(answer) is Failure else "etcdserver: unknown"
             status = rest.compacted(request) if error == COMPACTED else timed_out(error)
@@ -394,20 +409,30 @@ class ApiServer(Component[State]):
             if body.cancelled:
                 self._list(io)
                 return local._replace(ready=False)
-            return storage.absorb(local, body.events, body.revision if body.events else 0,
-                                  self.config.window, io)
+            local = storage.absorb(local, body.events, body.revision if body.events else 0,
+                                   self.config.window, io)
+            return self._cared(local, [event.kv.key for event in body.events])
         if kind is RangeReply:
             if not body.kvs:
                 self._write_first_objects(io)
                 return local
             self._follow(body.revision, io)
             io.after(REPAIR_EVERY_MS, REPAIR)
-            return storage.listed(local, body.revision, body.kvs, io)
+            local = storage.listed(local, body.revision, body.kvs, io)
+            return self._cared(local, [kv.key for kv in body.kvs])
         if body == CUT and local.ready:
             self._follow(local.revision, io)
             return local
         self._list(io)
         return local
+
+    def _cared(self, local: State, keys: list[str]) -> State:
+        if custom.DEFINITIONS not in local.cache:
+            return local
+        names = custom.in_need(local.cache, keys)
+        if not names:
+            return local
+        return local._replace(care=tuple(dict.fromkeys((*local.care, *names))))
 
     def _follow(self, revision: int, io: Io) -> None:
         io.request("etcd", CACHE, Watch(storage.PREFIX, prefix_end(storage.PREFIX), revision + 1,

@@ -105,7 +105,11 @@ def refused_options(request: Request, resource: Resource) -> Status | None:
         return fault
     try:
         selectors.parse_labels(options.label_selector)
-        selectors.check_fields(resource.kind, selectors.parse_fields(options.field_selector))
+        wanted = selectors.parse_fields(options.field_selector)
+        if resource.custom:
+            selectors.check_custom_fields(wanted)
+        else:
+            selectors.check_fields(resource.kind, wanted)
     except InputError as error:
         return bad_request(error.what)
     version = options.resource_version
@@ -169,9 +173,7 @@ def shown(obj: Any, request: Request) -> Reply:
     if obj is None:
         return Reply(404, not_found(request.resource, request.name))
     if request.subresource == "scale":
-        resource = storage.resource_named(request.resource)
-        assert resource is not None, "routing checked the resource"
-        return Reply(200, transforms.scale_of(obj, resource))
+        return Reply(200, transforms.scale_of(obj))
     return Reply(200, obj)
 
 

@@ -109,6 +109,7 @@ class State(NamedTuple):
     pods by that node. `pending`: connection to etcd -> request in flight. `suspects`: addresses and
     ports without a holder, with how often the repair loop saw them so. `refusal`: to whom the last
     refusal of a write went and its code, so that a refusal is a change that properties can see.
+    `care`: definitions of custom resources that may call for a write of the server's own.
     """
 
     incarnation: int = 0
@@ -125,6 +126,7 @@ class State(NamedTuple):
     parked: FrozenMap[Channel, Parked] = EMPTY
     suspects: FrozenMap[tuple[str, str], int] = EMPTY
     refusal: tuple[str, str, int] = ("", "", 0)
+    care: tuple[str, ...] = ()
 
 
 _FIELD = {name: at for at, name in enumerate(State._fields)}

@@ -23,7 +23,7 @@ from model.api.objects import (
     write,
 )
 from model.api.objects import freeze as frozen
-from reference_impl.apiserver.registry import admission_objects
+from reference_impl.apiserver.registry import admission_objects, custom
 from reference_impl.apiserver.registry.encoding import tidy
 
 Document = dict[str, Any]
@@ -262,7 +262,7 @@ def _event_rest(rest: bytes, no_first: bool, no_last: bool) -> bytes:
 
 
 _QUICK = {"Pod": _pod, "Service": _service, "Endpoints": _endpoints, "Secret": _secret,
-          "Event": _event}
+          "Event": _event, custom.KIND: custom.completed}
 
 
 def _by_document(kind: str, obj: Any) -> Any:

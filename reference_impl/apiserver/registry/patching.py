@@ -17,13 +17,15 @@ from model.api.objects import api_version_of, freeze, thaw
 from model.api.records import FieldError
 from model.api.requests import Request, Status, bad_request, failure
 from model.api.resources import Resource
+from model.api.schema import Shape
 from model.kernel.errors import InputError
 from reference_impl.apiserver.registry import field_management
 from reference_impl.apiserver.registry.field_management import ApplyError, Author
 
 
-def patched(obj: Any, request: Request, now: int) -> Any:
-    """The object with the patch of a request applied, or the Status of a refusal."""
+def patched(obj: Any, request: Request, now: int, shape: Shape | None = None) -> Any:
+    """The object with the patch of a request applied, or the Status of a refusal. `shape`: that of
+    a custom resource."""
     patch = request.body
     document = thaw(obj)
     try:
@@ -46,7 +48,7 @@ def patched(obj: Any, request: Request, now: int) -> Any:
                 return fault
             result = field_management.applied(obj, change, _author(request, now),
                                               request.options.force,
-                                              field_management.shape_for(obj))
+                                              shape or field_management.shape_for(obj))
     except PatchError as error:
         return failure(error.code, error.reason, str(error))
     except ApplyError as error:
@@ -85,15 +87,16 @@ def _author(request: Request, now: int) -> Author:
     return Author(request.options.field_manager, field_management.APPLY, request.subresource, now)
 
 
-def applied(request: Request, resource: Resource, now: int) -> Any:
+def applied(request: Request, resource: Resource, now: int,
+            shape: Shape | None = None) -> Any:
     """The object that an apply creates where there is none, or the Status of a refusal."""
     config = json.loads(request.body.document)
     fault = _apply_fault(config, request.name)
     if fault is not None:
         return fault
     try:
-        shape = field_management.shape_for(freeze(config, kind=resource.kind,
-                                                  api_version=resource.api_version))
+        shape = shape or field_management.shape_for(freeze(
+            config, kind=resource.kind, api_version=resource.api_version))
         return freeze(field_management.applied(None, config, _author(request, now), False, shape),
                       kind=resource.kind, api_version=resource.api_version)
     except ApplyError as error:

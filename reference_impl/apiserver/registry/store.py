@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from model.api.objects import Metadata, timestamp, with_metadata, with_resource_version
+from model.api.objects import Generic, Metadata, timestamp, with_metadata, with_resource_version
 from model.api.requests import (
     ObjectList,
     Patch,
@@ -26,11 +26,13 @@ from model.api.requests import (
     already_exists,
     conflict,
     invalid,
+    lookup,
     not_found,
     refused,
     success,
 )
 from model.api.resources import Resource
+from model.api.schema import Shape
 from model.api.storage import Range, RangeReply, TxnReply
 from model.kernel.component import Io
 from model.kernel.values import EMPTY
@@ -48,6 +50,7 @@ from reference_impl.apiserver.access.admission.attributes import (
 from reference_impl.apiserver.access.authentication import OUTSIDE
 from reference_impl.apiserver.registry import (
     allocators,
+    custom,
     eviction,
     field_management,
     patching,
@@ -129,8 +132,7 @@ class Store:
 
     def _create(self, local: State, lane: str, pending: Pending, io: Io) -> State:
         request = pending.request
-        resource = resource_named(request.resource)
-        assert resource is not None, "routing checked the resource"
+        resource = custom.resource_in(local.cache, request.resource) or lookup(request.resource)
         if request.body.metadata.resource_version:
             return self.finish(local, lane, pending, refused(Status(
                 code=500, message="resourceVersion should not be set on objects to be created")),
@@ -172,7 +174,15 @@ class Store:
             metadata = metadata._replace(name=uid_from(entropy(
                 config.seed, local.incarnation, local.ordinal, "limitranges")))
         obj = defaulted(with_metadata(body, metadata))
-        obj = self._tracked_creation(pending, obj, io)
+        definition = self._definition(local, resource)
+        shape = None if definition is None else definition.shape
+        if definition is not None and type(obj) is Generic:
+            made = custom.prepared(obj, definition)
+            if isinstance(made, list):
+                faults = (*validation.metadata_faults(obj, resource), *made)
+                return invalid(resource.kind, resource.group, obj.metadata.name or "", faults)
+            obj = made
+        obj = self._tracked_creation(pending, obj, shape, io)
         sent = getattr(obj, "spec", None)
         attributes = self._attributes(local, pending, resource, CREATE, None)
         obj = admission.admitted(config.plugins, attributes, obj)
@@ -184,7 +194,12 @@ class Store:
             return invalid(resource.kind, resource.group, obj.metadata.name or "", tuple(causes))
         return admission.checked(config.plugins, attributes, obj) or obj
 
-    def _tracked_creation(self, pending: Pending, obj: Any, io: Io) -> Any:
+    def _definition(self, local: State, resource: Resource) -> custom.Definition | None:
+        if not resource.custom:
+            return None
+        return custom.definition_of(local.cache, resource.group_resource)
+
+    def _tracked_creation(self, pending: Pending, obj: Any, shape: Shape | None, io: Io) -> Any:
         """The new object with who owns its fields, if anybody is to know."""
         request = pending.request
         if request.body is not None and field_management.is_tracked(request.body.metadata):
@@ -193,9 +208,9 @@ class Store:
         if not self.config.tracks_fields:
             return obj
         return field_management.created(obj, self._author(pending, io),
-                                        field_management.shape_for(obj))
+                                        shape or field_management.shape_for(obj))
 
-    def _tracked(self, pending: Pending, old: Any, new: Any, io: Io) -> Any:
+    def _tracked(self, pending: Pending, old: Any, new: Any, shape: Shape | None, io: Io) -> Any:
         """The new state with who owns its fields. Applies have settled that themselves."""
         request = pending.request
         body = request.body
@@ -203,7 +218,7 @@ class Store:
                 type(body) is Patch and body.type == "apply" and request.subresource != "scale"):
             return new
         return field_management.updated(old, new, self._author(pending, io),
-                                        field_management.shape_for(new))
+                                        shape or field_management.shape_for(new))
 
     def _author(self, pending: Pending, io: Io) -> Author:
         request = pending.request
@@ -231,8 +246,7 @@ class Store:
 
     def _update(self, local: State, lane: str, pending: Pending, io: Io) -> State:
         request = pending.request
-        resource = resource_named(request.resource)
-        assert resource is not None, "routing checked the resource"
+        resource = custom.resource_in(local.cache, request.resource) or lookup(request.resource)
         key = self._key(pending)
         base = pending.base
         if not pending.fresh:
@@ -279,7 +293,9 @@ class Store:
                  io: Io) -> Any:
         """What the request makes of the object that the decision stands on."""
         request = pending.request
-        write = transforms.Write(request, resource, io.now)
+        definition = self._definition(local, resource)
+        shape = None if definition is None else definition.shape
+        write = transforms.Write(request, resource, io.now, shape)
         if request.verb in ("delete", "deletecollection"):
             attributes = self._attributes(local, pending, resource, DELETE, base)
             verdict = admission.admitted(self.config.plugins, attributes, base)
@@ -299,7 +315,12 @@ class Store:
                 return found
         if request.subresource == "eviction":
             return eviction.decided(local.cache, write, base)
-        new = self._tracked(pending, base, transforms.transformed(write, base), io)
+        new = transforms.transformed(write, base)
+        if definition is not None and type(new) is Generic:
+            made = custom.prepared(new, definition, base, request.subresource)
+            new = invalid(resource.kind, resource.group, base.metadata.name or "", tuple(made)) \
+                if isinstance(made, list) else made
+        new = self._tracked(pending, base, new, shape, io)
         if new is REMOVE or type(new) is Status or new is base:
             return new
         return self._judged(local, pending, resource, base, new)
@@ -334,7 +355,9 @@ class Store:
             created = request._replace(verb="create", body=body)
             return self._create(local, lane, pending._replace(request=created, base=None), io)
         if request.verb == "patch" and request.body.type == "apply" and not request.subresource:
-            made = patching.applied(request, resource, io.now)
+            definition = custom.definition_of(local.cache, request.resource)
+            made = patching.applied(request, resource, io.now,
+                                    None if definition is None else definition.shape)
             if type(made) is Status:
                 return self.finish(local, lane, pending, refused(made), io)
             created = request._replace(verb="create", body=made)
@@ -543,8 +566,6 @@ class Store:
     def _reply(self, pending: Pending, obj: Any, revision: int, now: int) -> Reply:
         request = pending.request
         subresource = request.subresource
-        resource = resource_named(request.resource)
-        assert resource is not None, "routing checked the resource"
         if request.verb == "create" and subresource in ("binding", "eviction"):
             return Reply(201, Status())
         if request.verb == "delete":
@@ -552,7 +573,7 @@ class Store:
         if obj is REMOVE:
             return Reply(200, storage.last_state(pending.base, revision))
         if subresource == "scale":
-            return Reply(200, transforms.scale_of(obj, resource))
+            return Reply(200, transforms.scale_of(obj))
         return Reply(201 if request.verb == "create" else 200, obj)
 
     def _delete_reply(self, pending: Pending, obj: Any, revision: int, now: int) -> Reply:
@@ -560,7 +581,7 @@ class Store:
         if obj is not REMOVE:
             return Reply(200, obj)
         base = pending.base
-        if request.resource in STATUS_REPLIES:
+        if request.resource in STATUS_REPLIES or resource_named(request.resource) is None:
             return Reply(200, success(request.resource, request.name, base.metadata.uid or ""))
         if revision:
             base = storage.last_state(base, revision)
@@ -584,8 +605,8 @@ class Store:
         return self._update(local, lane, pending._replace(queue=keys), io)
 
     def _page(self, local: State, pending: Pending) -> Reply:
-        resource = resource_named(pending.request.resource)
-        assert resource is not None, "routing checked the resource"
+        name = pending.request.resource
+        resource = custom.resource_in(local.cache, name) or lookup(name)
         return Reply(200, ObjectList(f"{resource.kind}List", pending.done, str(local.revision), "",
                                      None, resource.api_version))
 

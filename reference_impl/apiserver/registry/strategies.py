@@ -38,6 +38,7 @@ from model.api.objects import (
 )
 from model.api.quantities import parse
 from model.api.resources import Resource
+from reference_impl.apiserver.registry import custom
 from reference_impl.apiserver.registry.names import entropy, generated, uid_from
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -188,6 +189,8 @@ def _secret(secret: Any) -> Any:
 
 
 def _generic(obj: Generic, resource: Resource) -> Generic:
+    if obj.kind == custom.KIND:
+        return custom.first_status(obj)
     if "status" not in resource.subresources:
         return obj
     status = _GENERIC_STATUS.get(obj.kind)

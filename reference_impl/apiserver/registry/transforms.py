@@ -35,7 +35,8 @@ from model.api.requests import (
     no_such_path,
 )
 from model.api.resources import Resource
-from reference_impl.apiserver.registry import deletion, strategies, validation
+from model.api.schema import Shape
+from reference_impl.apiserver.registry import custom, deletion, strategies, validation
 from reference_impl.apiserver.registry.defaulting import defaulted
 from reference_impl.apiserver.registry.deletion import REMOVE
 from reference_impl.apiserver.registry.patching import patched
@@ -49,11 +50,15 @@ class Write(NamedTuple):
     request: Request
     resource: Resource
     now: int
+    shape: Shape | None = None
 
 
 def transformed(write: Write, old: Any) -> Any:
     """What the request makes of the stored object."""
     request = write.request
+    if request.verb == "delete" and write.resource.name == custom.DEFINITIONS:
+        fault = deletion.precondition_fault(old, request.options, write.resource)
+        return custom.deleted(old, write.now) if fault is None else fault
     if request.verb == "delete":
         return deletion.deleted(old, request.options, write.resource, write.now)
     subresource = request.subresource
@@ -61,8 +66,8 @@ def transformed(write: Write, old: Any) -> Any:
         return _CREATED[subresource](write, old)
     body = request.body
     if request.verb == "patch":
-        shown = scale_of(old, write.resource) if subresource == "scale" else old
-        body = patched(shown, request, write.now)
+        shown = scale_of(old) if subresource == "scale" else old
+        body = patched(shown, request, write.now, write.shape)
         if type(body) is Status:
             return body
         if body.metadata.uid != old.metadata.uid:
@@ -213,7 +218,7 @@ def _finalized(write: Write, body: Any, old: Any) -> Any:
 
 # -- scale ---------------------------------------------------------------------------------------
 
-def scale_of(obj: Any, resource: Resource) -> Scale:
+def scale_of(obj: Any) -> Scale:
     """The scale of anything that has replicas."""
     old = obj.metadata
     metadata = Metadata(name=old.name, namespace=old.namespace, uid=old.uid,

@@ -14,6 +14,7 @@ from model.api.objects import rest_fields
 from model.api.requests import field_forbidden, field_invalid, field_required
 from model.api.resources import Resource
 from model.api.selectors import SUBDOMAIN_TEXT
+from reference_impl.apiserver.registry import custom
 from reference_impl.apiserver.registry.rules import common, others, pods, services
 from reference_impl.apiserver.registry.rules.common import Causes, Shown
 
@@ -129,6 +130,7 @@ _KINDS: dict[str, Callable[[Any], Causes]] = {
     "Secret": others.secret, "Node": others.node, "Namespace": others.namespace,
     "ResourceQuota": others.quota, "LimitRange": others.limit_range, "Role": others.role,
     "ClusterRole": others.role, "Event": others.event, "PodDisruptionBudget": others.budget,
+    custom.KIND: custom.definition_faults,
 }
 
 
