@@ -32,7 +32,7 @@ def scenario_of(base: Scenario, parts: tuple[str, ...], users: dict[str, User], 
     chosen = {**dict(base.settings), **settings, "serve-components": ",".join(parts),
               "serve-users": json.dumps(listed, ensure_ascii=False),
               "serve-started": str(started),
-              "workloads": "yes" if "controllers" in parts else "no"}
+              "workloads": "yes" if "controllers" in parts else "no", "node-labels": "yes"}
     return replace(base, script=(), start="cold", settings=tuple(sorted(chosen.items())))
 
 

@@ -102,8 +102,9 @@ class NodeController(Controller[Memory]):
     )
     blank = Memory()
 
-    def __init__(self, grace_ms: int = GRACE_MS) -> None:
+    def __init__(self, grace_ms: int = GRACE_MS, labels: bool = False) -> None:
         self.grace_ms = grace_ms
+        self.labels = labels
 
     # -- what is heard --------------------------------------------------------------------------
 
@@ -329,6 +330,8 @@ class NodeController(Controller[Memory]):
                 and name not in memory.grants):
             local = self._plan_grant(local, name, io)
         tainted = rules.retainted(node, may_evict, io.now)
+        if self.labels:
+            tainted = rules.labelled(tainted)
         if tainted is node:
             return self.done(local)
         return self.ask(local, update(tainted), Work("taint", node, written=tainted), io)
@@ -464,9 +467,11 @@ def concerns(node: Node | None) -> tuple[Any, ...]:
     conditions = () if node.status is None else node.status.conditions or ()
     spec = node.spec
     return (tuple((each.type, each.status) for each in conditions),
-            None if spec is None else (spec.unschedulable, spec.taints))
+            None if spec is None else (spec.unschedulable, spec.taints), node.metadata.labels)
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:
-    """The node controller of a cluster; it reads the option node-monitor-grace-period-seconds."""
-    return (NodeController(1000 * scenario.number("node-monitor-grace-period-seconds", 50)),)
+    """The node controller of a cluster; it reads the options node-monitor-grace-period-seconds and
+    node-labels ("yes": it keeps old names of labels too, for clients that compare)."""
+    return (NodeController(1000 * scenario.number("node-monitor-grace-period-seconds", 50),
+                           scenario.setting("node-labels", "no") == "yes"),)

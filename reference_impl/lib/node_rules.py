@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from model.api.conditions import find, set_condition
 from model.api.metadata import Condition
-from model.api.objects import Node, NodeSpec, NodeStatus, Pod, Taint, Toleration, timestamp
+from model.api.objects import (
+    Node,
+    NodeSpec,
+    NodeStatus,
+    Pod,
+    Taint,
+    Toleration,
+    pairs,
+    timestamp,
+    with_metadata,
+)
 
 PREFIX = "node.kubernetes.io/"
 NOT_READY, UNREACHABLE = PREFIX + "not-ready", PREFIX + "unreachable"
@@ -82,6 +92,22 @@ def retainted(node: Node, may_evict: bool, now_ms: int) -> Node:
     if taints == old:
         return node
     return node._replace(spec=spec._replace(taints=taints or None))
+
+
+OLD_LABELS = (("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+              ("beta.kubernetes.io/os", "kubernetes.io/os"))
+TTL = "node.alpha.kubernetes.io/ttl"
+
+
+def labelled(node: Node) -> Node:
+    """The node with the old names of two labels beside the new ones, and with the annotation that
+    tells kubelets of a small cluster to keep no secrets in a cache; itself when it has them."""
+    metadata = node.metadata
+    labels, notes = dict(metadata.labels or ()), dict(metadata.annotations or ())
+    labels.update({old: labels[new] for old, new in OLD_LABELS if new in labels})
+    notes.setdefault(TTL, "0")
+    wanted = metadata._replace(labels=pairs(labels) or None, annotations=pairs(notes))
+    return node if wanted == metadata else with_metadata(node, wanted)
 
 
 def is_managed(taint: Taint) -> bool:
