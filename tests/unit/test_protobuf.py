@@ -82,7 +82,10 @@ def test_bad_bytes_are_named(data: bytes, text: str) -> None:
         document(data)
 
 
-@given(st.sampled_from(sorted(protobuf._messages())), st.binary(max_size=80))
+KINDS = sorted(name for name in protobuf._messages() if name.count(".") == 2)
+
+
+@given(st.sampled_from(KINDS), st.binary(max_size=80))
 def test_any_bytes_are_read_or_refused(name: str, data: bytes) -> None:
     """No other error, whatever the bytes; what is read is JSON."""
     group, version, kind = name.rsplit(".", 2)
