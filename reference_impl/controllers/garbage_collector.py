@@ -30,8 +30,7 @@ from typing import Any, NamedTuple
 
 from model.api.metadata import Metadata, OwnerReference
 from model.api.objects import BY_NAME, BY_TYPE
-from model.api.records import canonical_json, write
-from model.api.requests import Patch, Reply, Request, delete, get, list_, patch
+from model.api.requests import Reply, Request, delete, get, list_
 from model.api.resources import RESOURCES, Resource
 from model.api.scenario import Scenario
 from model.kernel.component import Component, Io
@@ -39,6 +38,7 @@ from model.kernel.errors import InputError
 from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.lib.controller import Controller, ControllerState
 from reference_impl.lib.informer import Change, Reflector, split_key, store_key
+from reference_impl.lib.ownership import metadata_patch, owners_patch
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 _VIRTUAL_GROUPS = frozenset(("authentication.k8s.io", "authorization.k8s.io", "events.k8s.io",
@@ -392,20 +392,6 @@ def weighed(work: Work, owner: Any) -> Work:
     if is_waiting(owner):
         return work._replace(left=work.left[1:], waiting=(*work.waiting, owner.metadata.uid))
     return work._replace(left=work.left[1:], held=True)
-
-
-def metadata_patch(lane: str, obj: Any, fields: dict[str, Any]) -> Request:
-    """A change of an object's metadata, only while it is as it was seen."""
-    metadata = obj.metadata
-    document = {"metadata": {"uid": metadata.uid, "resourceVersion": metadata.resource_version,
-                             **fields}}
-    return patch(lane, metadata.namespace or "", metadata.name or "",
-                 Patch("merge", canonical_json(document)))
-
-
-def owners_patch(lane: str, obj: Any, left: tuple[OwnerReference, ...]) -> Request:
-    """Give an object these owners and no others."""
-    return metadata_patch(lane, obj, {"ownerReferences": [write(ref) for ref in left] or None})
 
 
 # -- construction --------------------------------------------------------------------------------

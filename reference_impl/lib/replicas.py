@@ -10,8 +10,7 @@ live look at the owner), create what is missing or delete what is too much, writ
 write is one step; what has been asked for and not yet seen is kept as expectations.
 
 Not modelled: writes in parallel (the batches of 1, 2, 4, ... pods; the first failure ends ours as
-it would end the batch), and adoption by patch: a pod is updated at the version seen, so a pod that
-changed meanwhile is a conflict and the key is tried again.
+it would end the batch).
 """
 
 from __future__ import annotations
@@ -29,11 +28,10 @@ from model.api.objects import (
     milliseconds,
     owner_for,
     timestamp,
-    with_metadata,
     with_status,
 )
 from model.api.records import Pairs
-from model.api.requests import Reply, create, delete, get, update, update_status
+from model.api.requests import Reply, create, delete, get, update_status
 from model.kernel.component import Io
 from model.kernel.values import EMPTY
 from reference_impl.lib import expectations as book
@@ -41,6 +39,7 @@ from reference_impl.lib import victims, work_queue
 from reference_impl.lib.controller import Controller, ControllerState
 from reference_impl.lib.expectations import Expectations
 from reference_impl.lib.informer import Change, split_key, store_key
+from reference_impl.lib.ownership import owners_patch
 
 PODS = "pods"
 BURST_MAX = 500
@@ -253,9 +252,9 @@ class Replicas(Controller[Expectations]):
         if not work.left:
             return self._manage(local, work, None, io)
         pod = work.left[0]
-        changed = (released(pod, work.owner) if controller_of(pod.metadata) is not None
-                   else adopted(pod, work.owner))
-        return self.ask(local, update(changed), work, io)
+        owners = (released(pod, work.owner) if controller_of(pod.metadata) is not None
+                  else adopted(pod, work.owner))
+        return self.ask(local, owners_patch(PODS, pod, owners), work, io)
 
     def _claimed(self, local: State, work: Work, reply: Reply, io: Io) -> State:
         pod = work.left[0]
@@ -378,17 +377,15 @@ def pod_from(owner: Owner) -> Pod:
     return Pod(metadata=metadata, spec=None if template is None else template.spec)
 
 
-def adopted(pod: Pod, owner: Owner) -> Pod:
-    """The pod with the controller as its controlling owner."""
-    owners = (*(pod.metadata.owner_references or ()), owner_for(owner))
-    return with_metadata(pod, pod.metadata._replace(owner_references=owners))
+def adopted(pod: Pod, owner: Owner) -> tuple[OwnerReference, ...]:
+    """The owners of the pod, with the controller as the controlling one."""
+    return (*(pod.metadata.owner_references or ()), owner_for(owner))
 
 
-def released(pod: Pod, owner: Owner) -> Pod:
-    """The pod without the controller among its owners."""
-    owners: tuple[OwnerReference, ...] = tuple(
-        each for each in pod.metadata.owner_references or () if each.uid != owner.metadata.uid)
-    return with_metadata(pod, pod.metadata._replace(owner_references=owners or None))
+def released(pod: Pod, owner: Owner) -> tuple[OwnerReference, ...]:
+    """The owners of the pod without the controller."""
+    return tuple(each for each in pod.metadata.owner_references or ()
+                 if each.uid != owner.metadata.uid)
 
 
 def status_of(owner: Owner, pods: tuple[Pod, ...], error: tuple[str, str] | None,
