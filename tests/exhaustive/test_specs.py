@@ -30,6 +30,7 @@ PINNED = {
     "controllers/endpoint": (24_704, 149_504, 27),
     "controllers/endpoint_slice": (61_744, 354_648, 36),
     "controllers/garbage_collector": (10_616, 55_530, 20),
+    "controllers/leader": (13_814, 59_361, 24),
     "controllers/namespace": (288, 698, 15),
     "controllers/node": (3_996_000, 35_300_160, 69),
     "controllers/replica_set": (566, 3_096, 12),
