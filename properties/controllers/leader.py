@@ -76,9 +76,10 @@ def only_the_holder_of_the_lease_works(before: World, action: Action, after: Wor
 
 @leads_to(within_ms=600_000, reads=(ALL, KV), why="a job that nobody does is not done")
 def somebody_holds_the_lease(world: World) -> str | None:
-    """In the end one of the candidates is named by the lease."""
+    """In the end one of the candidates, if there are any, is named by the lease."""
+    names = {name_in_lease(name, local) for name, local, _ in candidates(world)}
     holder = stored_holder(world)
-    if holder in {name_in_lease(name, local) for name, local, _ in candidates(world)}:
+    if not names or holder in names:
         return None
     return f"the lease is held by {holder or 'nobody'}, who is no candidate now"
 

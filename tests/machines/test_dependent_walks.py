@@ -28,13 +28,13 @@ MUTANTS = [mutant for module in MODULES for mutant in module.MUTANTS if mutant.n
 EVERY = "lose_request,lose_reply,cut,crash,crash_machine,isolate"
 
 
-@pytest.mark.parametrize("faults", ["none", "all"])
+@pytest.mark.parametrize("faults", ["none", EVERY], ids=["none", "every"])
 @pytest.mark.parametrize("scenario", ["dependents", "unseen-dependent", "sliced-services",
                                       "budgets", "two-candidates", "cut-off-leader"])
 def test_the_promises_hold(scenario: str, faults: str) -> None:
     """With and without faults, converged every six histories."""
     made = named(scenario)
-    made = replace(made, faults=made.faults._replace(budget=budget_of(faults.replace("all", EVERY))))
+    made = replace(made, faults=made.faults._replace(budget=budget_of(faults)))
     tally = Explorer(made, PROPERTIES).explore(Plan(30, 120, seed=3, converge_every=6))
     assert [str(failure.violation) for failure in tally.failures] == []
     assert tally.histories == 30
