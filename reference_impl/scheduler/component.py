@@ -26,7 +26,7 @@ from model.api import requests
 from model.api.conditions import set_condition
 from model.kernel.action import Scalar
 from model.kernel.component import CUT, NO_STEPS, Component, Io, Message, Step
-from model.kernel.values import EMPTY, FrozenMap
+from model.kernel.values import EMPTY, FrozenMap, stable_digest
 from reference_impl.lib import recorder as events
 from reference_impl.lib.informer import (
     NEWEST,
@@ -228,7 +228,8 @@ class Scheduler(Component[Local]):
         if self.keeps_scores:
             before = local.scores if len(local.scores) < SCORES_KEPT_MAX else EMPTY
             local = local._replace(scores=before.set(pod.key, decision.scores))
-        kept = decision._replace(scores=(), rejected=(), feasible=())
+        kept = decision._replace(best=turned(decision.best, pod.uid), scores=(), rejected=(),
+                                 feasible=())
         return local._replace(queue=queue, attempt=Attempt(pod.key, pod.uid, kept))
 
     def bind(self, local: Local, node: str, io: Io) -> Local:
@@ -601,6 +602,15 @@ class Scheduler(Component[Local]):
             if io.now - queue.pods[name].since_ms >= queues.STUCK_MS_MAX:
                 queue = queues.wake(queue, name, io)
         return local if queue is local.queue else local._replace(queue=queue)
+
+
+def turned(best: tuple[str, ...], uid: str) -> tuple[str, ...]:
+    """Equally good nodes from one on that chance picks, here by the pod: one made again under its
+    name may get another node, as with kube-scheduler."""
+    if len(best) < 2:
+        return best
+    at = int(stable_digest(uid)[:8], 16) % len(best)
+    return best[at:] + best[:at]
 
 
 def _occupies_differently(old: PodInfo, new: PodInfo) -> bool:

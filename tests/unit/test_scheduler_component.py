@@ -7,7 +7,7 @@ from typing import Any
 from model.api.objects import Node, Pod, freeze, with_resource_version
 from model.api.requests import ObjectList, Reply, Request, WatchEvent, conflict, failure, refused
 from model.kernel.component import CUT, Io, Message
-from reference_impl.scheduler.component import ALWAYS_WATCHED, Local, Scheduler
+from reference_impl.scheduler.component import ALWAYS_WATCHED, Local, Scheduler, turned
 
 SCHEDULER = Scheduler()
 
@@ -126,8 +126,17 @@ def test_a_pod_is_assumed_bound_and_confirmed() -> None:
 def test_equally_good_nodes_are_offered_as_choices() -> None:
     bench = Bench((make_node("n1"), make_node("n2")), (make_pod("p"),))
     bench.step("attempt", "default/p")
-    assert SCHEDULER.steps(bench.local) == (("bind", ("default/p", "n1")),
-                                            ("bind", ("default/p", "n2")))
+    assert sorted(SCHEDULER.steps(bench.local)) == [("bind", ("default/p", "n1")),
+                                                    ("bind", ("default/p", "n2"))]
+
+
+def test_chance_picks_which_of_equally_good_nodes_comes_first() -> None:
+    """By the pod: made again under its name it may go elsewhere, and the same one never does."""
+    nodes = ("n1", "n2", "n3")
+    firsts = {turned(nodes, f"uid-{at}")[0] for at in range(20)}
+    assert firsts == set(nodes)
+    assert all(sorted(turned(nodes, f"uid-{at}")) == list(nodes) for at in range(20))
+    assert turned(nodes, "uid-1") == turned(nodes, "uid-1")
 
 
 def test_the_next_attempt_counts_what_is_assumed() -> None:
