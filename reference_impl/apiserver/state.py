@@ -34,8 +34,8 @@ class Pending(NamedTuple):
     from etcd rather than from the watch cache, `candidate` what is being stored. `work` are writes
     to other objects that come before (allocations, quota charges), `undo` what to give back should
     the request fail, `after` what to give back once it has succeeded; `target` is the object of
-    the piece of work in flight. `outcome` is the reply, once known. `queue` and `done` belong to
-    the deletion of a collection.
+    the piece of work in flight. `outcome` is the reply, once known. `queue` (what is still
+    to go) and `listed` (the reply) belong to the deletion of a collection.
     """
 
     client: Channel
@@ -51,6 +51,7 @@ class Pending(NamedTuple):
     target: Any = None
     outcome: Reply | None = None
     queue: tuple[str, ...] = ()
+    listed: Reply | None = None
     done: tuple[Any, ...] = ()
     tries: int = 0
 

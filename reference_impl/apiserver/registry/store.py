@@ -363,7 +363,7 @@ class Store:
             created = request._replace(verb="create", body=made)
             return self._create(local, lane, pending._replace(request=created, base=None), io)
         if pending.queue:
-            return self._gone_on(local, lane, pending, None, io)
+            return self._gone_on(local, lane, pending, io)
         name = self._key(pending).rpartition("/")[2]
         return self.finish(local, lane, pending, refused(not_found(request.resource, name)), io)
 
@@ -529,6 +529,8 @@ class Store:
     def _give_back(self, local: State, lane: str, pending: Pending, io: Io) -> State:
         """Release the first entry of `after`, then the rest, then reply."""
         if not pending.after:
+            if pending.outcome is None and pending.queue:
+                return self._gone_on(local, lane, pending, io)
             assert pending.outcome is not None, "the outcome is known before anything is released"
             return self.finish(local, lane, pending, pending.outcome, io)
         item = pending.after[0]
@@ -556,10 +558,7 @@ class Store:
                 revision: int = 0) -> State:
         """The reply of a write that succeeded, after what it no longer needs was given back."""
         if pending.queue:
-            gone = pending.base if obj is REMOVE else obj
-            if obj is REMOVE and revision:
-                gone = storage.last_state(gone, revision)
-            return self._gone_on(local, lane, pending, gone, io)
+            return self._give_back(local, lane, pending._replace(target=None), io)
         outcome = self._reply(pending, obj, revision, io.now)
         return self._give_back(local, lane, pending._replace(outcome=outcome, target=None), io)
 
@@ -597,27 +596,25 @@ class Store:
     def _collection(self, local: State, lane: str, pending: Pending, io: Io) -> State:
         request = pending.request
         options = request.options
-        keys = tuple(key for key, obj in local.cache.get(request.resource, EMPTY).items()
-                     if (not request.namespace or obj.metadata.namespace == request.namespace)
-                     and storage.matches(options.label_selector, options.field_selector, obj))
-        if not keys:
-            return self.finish(local, lane, pending, self._page(local, pending), io)
-        return self._update(local, lane, pending._replace(queue=keys), io)
+        found = {key: obj for key, obj in local.cache.get(request.resource, EMPTY).items()
+                 if (not request.namespace or obj.metadata.namespace == request.namespace)
+                 and storage.matches(options.label_selector, options.field_selector, obj)}
+        resource = custom.resource_in(local.cache, request.resource) or lookup(request.resource)
+        # The answer shows the objects as they were found, not as they went.
+        listed = Reply(200, ObjectList(f"{resource.kind}List", tuple(found.values()),
+                                       str(local.revision), "", None, resource.api_version))
+        if not found:
+            return self.finish(local, lane, pending, listed, io)
+        return self._update(local, lane, pending._replace(queue=tuple(found), listed=listed), io)
 
-    def _page(self, local: State, pending: Pending) -> Reply:
-        name = pending.request.resource
-        resource = custom.resource_in(local.cache, name) or lookup(name)
-        return Reply(200, ObjectList(f"{resource.kind}List", pending.done, str(local.revision), "",
-                                     None, resource.api_version))
-
-    def _gone_on(self, local: State, lane: str, pending: Pending, obj: Any, io: Io) -> State:
+    def _gone_on(self, local: State, lane: str, pending: Pending, io: Io) -> State:
         """One object of a collection is dealt with: the next one."""
-        done = pending.done if obj is None else (*pending.done, obj)
-        rest = pending._replace(queue=pending.queue[1:], done=done, base=None, fresh=False,
-                                candidate=None, tries=0, target=None)
+        rest = pending._replace(queue=pending.queue[1:], base=None, fresh=False, candidate=None,
+                                tries=0, target=None)
         if rest.queue:
-            return self._update(local, lane, rest._replace(after=()), io)
-        return self._give_back(local, lane, rest._replace(outcome=self._page(local, rest)), io)
+            return self._update(local, lane, rest, io)
+        assert rest.listed is not None, "a queue comes with the answer of its request"
+        return self.finish(local, lane, rest, rest.listed, io)
 
     # -- ends ---------------------------------------------------------------------------------
 

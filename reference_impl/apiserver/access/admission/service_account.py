@@ -1,7 +1,7 @@
 """ServiceAccount: every pod runs as an account of its namespace, and carries its credential.
 
-Source: Kubernetes documentation, "Managing Service Accounts". The account must exist; it is waited
-for, because a controller makes the default one soon after its namespace. From release 1.24 on the
+Source: Kubernetes documentation, "Managing Service Accounts". The account must exist; the default
+one is waited for, because a controller makes it soon after its namespace. From release 1.24 on the
 credential is a projected volume; before, it is the account's token secret.
 """
 
@@ -18,8 +18,14 @@ from model.api.objects import (
     put,
 )
 from model.api.requests import forbidden
-from reference_impl.apiserver.access.admission.attributes import CREATE, Attributes, WaitFor
+from reference_impl.apiserver.access.admission.attributes import (
+    CREATE,
+    Attributes,
+    LookUp,
+    WaitFor,
+)
 
+DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 MIRROR = "kubernetes.io/config.mirror"
 PROJECTED_SINCE = (1, 24)
@@ -39,12 +45,13 @@ def admit(attributes: Attributes, obj: Any) -> Any:
         return obj
     if any(name == MIRROR for name, _ in obj.metadata.annotations or ()):
         return obj
-    name = obj.spec.service_account_name or "default"
+    name = obj.spec.service_account_name or DEFAULT
     key = f"{attributes.namespace}/{name}"
     account = attributes.known("serviceaccounts", key)
     if account is None:
         if attributes.looked_up is None or attributes.looked_up[:2] != ("serviceaccounts", key):
-            return WaitFor("serviceaccounts", key)
+            wanted = WaitFor if name == DEFAULT else LookUp
+            return wanted("serviceaccounts", key)
         return forbidden("pods", obj.metadata.name or "", f"error looking up service account "
                          f'{key}: serviceaccount "{name}" not found')
     spec = obj.spec._replace(service_account_name=name, service_account=name)
