@@ -195,10 +195,10 @@ _TWO = Index("endpointslices", lambda piece: len(piece.endpoints or ()) >= 2)
 
 def late(local: State) -> FrozenMap[str, bool]:
     """The slices that the cache does not show as they were written, of all Services."""
-    if not local.memory:
+    if not local.memory.written:
         return EMPTY
     cache = local.caches[SLICES]
-    return FrozenMap((piece, True) for written in local.memory.values()
+    return FrozenMap((piece, True) for written in local.memory.written.values()
                      for piece in owed(cache, written))
 
 
@@ -249,7 +249,8 @@ def planned(old: State, new: State) -> Iterator[Label]:
     cache = new.caches[SLICES]
     service = new.caches[SERVICES].store.get(key)
     if kept_by(service) is None or (
-            key in old.memory and owed(cache, old.memory[key]) and new.work is None):
+            key in old.memory.written and owed(cache, old.memory.written[key])
+            and new.work is None):
         if new.work is not None:
             yield from mirrored_away(new)
         return
@@ -312,7 +313,7 @@ def narrow(step: Transition, before: SpecState, after: SpecState) -> tuple[SpecS
         return before, after
     local: State = step.before[NAME]
     key = local.queue.order[0]
-    mine = local.memory.get(key)
+    mine = local.memory.written.get(key)
     owed_here = EMPTY if mine is None else FrozenMap(
         (piece, True) for piece in owed(local.caches[SLICES], mine))
     return {**before, "owed": owed_here}, {**after, "owed": owed_here}

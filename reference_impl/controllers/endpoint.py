@@ -11,10 +11,12 @@ deleted, and refuses to compare with Endpoints that it knows to be older than it
 are needed because a comparison with an old cache may find nothing to do; ours also covers writes
 of unknown outcome and those before a restart.
 
-Not modelled: the limit of 1000 addresses, the annotations endpoints.kubernetes.io/over-capacity and
-last-change-trigger-time, and batching of pod changes: nobody reads them, and delays are the
-explorer's. Subsets are in a canonical order of our own (Kubernetes sorts them by a hash; ports
-within a subset are in its order).
+The annotation endpoints.kubernetes.io/last-change-trigger-time is written where the controllers of
+workloads run as well.
+
+Not modelled: the limit of 1000 addresses with its annotation over-capacity, and batching of pod
+changes: nobody reads the one, and delays are the explorer's. Subsets are in a canonical order of
+our own (Kubernetes sorts them by a hash; ports within a subset are in its order).
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from model.api.objects import (
 from model.api.requests import Reply, create, delete, update
 from model.api.scenario import Scenario
 from model.kernel.component import Component, Io
+from model.kernel.values import EMPTY, FrozenMap
 from reference_impl.lib.controller import Controller, ControllerState
 from reference_impl.lib.informer import Change, Reflector, split_key
 from reference_impl.lib.service_pods import (
@@ -48,17 +51,20 @@ from reference_impl.lib.service_pods import (
     services_of,
     target_number,
 )
+from reference_impl.lib.trigger_times import Triggers, annotated, looked_at
 
 SERVICES, PODS, ENDPOINTS = "services", "pods", "endpoints"
 HEADLESS = "service.kubernetes.io/headless"
 DELETING = "delete"
 """What a sync remembers while it deletes Endpoints; while it writes some, it is those."""
 
-State = ControllerState[None]
+Times = FrozenMap[str, Triggers] | None
+State = ControllerState[Times]
 
 
-class Endpoint(Controller[None]):
-    """See the head of this file."""
+class Endpoint(Controller[Times]):
+    """See the head of this file. `annotates`: whether Endpoints tell when what they answer changed;
+    then the memory holds, for each Service, the times that were known at the last look."""
 
     name = "controllers/endpoint"
     source = "endpoint-controller"
@@ -67,7 +73,10 @@ class Endpoint(Controller[None]):
         Reflector(PODS, indexes={"labels": pod_values}),
         Reflector(ENDPOINTS),
     )
-    blank = None
+
+    def __init__(self, annotates: bool = False) -> None:
+        self.annotates = annotates
+        self.blank = EMPTY if annotates else None
 
     # -- handlers -------------------------------------------------------------------------------
 
@@ -95,14 +104,22 @@ class Endpoint(Controller[None]):
         current: Endpoints | None = self.cached(local, ENDPOINTS, key)
         namespace, name = split_key(key)
         if service is None:
+            if local.memory:
+                local = local._replace(memory=local.memory.drop(key))
             return self.ask(local, delete(ENDPOINTS, namespace, name), DELETING, io)
         spec = service.spec
         if spec is None or spec.selector is None or spec.type == "ExternalName":
             return self.done(local)
         pods = pods_of(self.reflector(PODS), local.caches[PODS], service)
         wanted = endpoints_for(service, pods, current)
+        moment = None
+        if local.memory is not None:
+            times, moment = looked_at(local.memory.get(key), service, pods)
+            local = local._replace(memory=local.memory.set(key, times))
         if wanted is current:
             return self.done(local)
+        if self.annotates:
+            wanted = annotated(wanted, moment)
         request = create(wanted) if current is None else update(wanted)
         return self.ask(local, request, wanted, io)
 
@@ -229,4 +246,4 @@ def _subset_order(subset: EndpointSubset) -> tuple[Any, ...]:
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:
     """The endpoint controller of a cluster."""
-    return (Endpoint(),)
+    return (Endpoint(scenario.workloads),)

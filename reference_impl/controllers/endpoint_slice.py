@@ -14,9 +14,8 @@ Nothing is decided while the cache lacks an acknowledged write of the controller
 issues 92928, 99345, 100042). Kubernetes compares generations of single slices; here the resource
 version of the collection tells whether the cache has come as far as the last write.
 
-Not modelled: topology hints, families besides IPv4, the annotation of the last change's time, and
-batching of changes. The slices of a Service that is gone are left to the garbage collector, but
-for mirrored ones.
+Not modelled: topology hints, families besides IPv4, and batching of changes. The slices of a
+Service that is gone are left to the garbage collector, but for mirrored ones.
 """
 
 from __future__ import annotations
@@ -55,6 +54,7 @@ from reference_impl.lib.service_pods import (
     services_of,
     target_number,
 )
+from reference_impl.lib.trigger_times import Triggers, annotated, looked_at
 
 SERVICES, PODS, NODES = "services", "pods", "nodes"
 ENDPOINTS, SLICES = "endpoints", "endpointslices"
@@ -87,7 +87,15 @@ class Work(NamedTuple):
     left: tuple[Request, ...]
 
 
-State = ControllerState[FrozenMap[str, Written]]
+class Memory(NamedTuple):
+    """By Service: what was written and is not in the cache yet, and the times of changes that were
+    known at the last look."""
+
+    written: FrozenMap[str, Written] = EMPTY
+    times: FrozenMap[str, Triggers] = EMPTY
+
+
+State = ControllerState[Memory]
 
 
 def service_of(piece: EndpointSlice) -> str | None:
@@ -104,7 +112,7 @@ def node_of(pod: Pod) -> str | None:
     return (pod.spec.node_name or None) if pod.spec is not None else None
 
 
-class EndpointSlices(Controller[FrozenMap[str, Written]]):
+class EndpointSlices(Controller[Memory]):
     """See the head of this file."""
 
     name = "controllers/endpoint-slice"
@@ -116,7 +124,7 @@ class EndpointSlices(Controller[FrozenMap[str, Written]]):
         Reflector(ENDPOINTS),
         Reflector(SLICES, indexes={"service": service_of}),
     )
-    blank: FrozenMap[str, Written] = EMPTY
+    blank = Memory()
 
     # -- handlers -------------------------------------------------------------------------------
 
@@ -146,37 +154,51 @@ class EndpointSlices(Controller[FrozenMap[str, Written]]):
     def sync(self, local: State, key: str, io: Io) -> State:
         if not self.is_fresh(local, key):
             return self.retry(local, io)
-        if key in local.memory:
-            local = local._replace(memory=local.memory.drop(key))
-        return self._next(local, Work(self.planned(local, key)), io)
+        memory = local.memory
+        if key in memory.written:
+            local = local._replace(memory=memory._replace(written=memory.written.drop(key)))
+        local, requests = self.planned(local, key)
+        return self._next(local, Work(requests), io)
 
     def is_fresh(self, local: State, key: str) -> bool:
         """Whether the cache shows every acknowledged write about this Service."""
-        written = local.memory.get(key)
+        written = local.memory.written.get(key)
         if written is None:
             return True
         return not owed(local.caches[SLICES], written)
 
-    def planned(self, local: State, key: str) -> tuple[Request, ...]:
+    def planned(self, local: State, key: str) -> tuple[State, tuple[Request, ...]]:
         """The writes that level one Service, as far as the caches tell."""
         service: Service | None = self.cached(local, SERVICES, key)
         spec = service.spec if service is not None else None
         pieces = self.reflector(SLICES).by(local.caches[SLICES], "service", key)
         own, mirrored = ([piece for piece in pieces
                           if label(piece.metadata, MANAGED_BY) == who] for who in (OWN, MIRROR))
+        gone = tuple(deletion(piece) for piece in mirrored)
         if service is None or spec is None:
-            return tuple(deletion(piece) for piece in mirrored)
+            return self._remembering(local, key, None), gone
         if spec.selector is not None:
-            gone = tuple(deletion(piece) for piece in mirrored)
             if spec.type == "ExternalName" or service.metadata.deletion_timestamp is not None:
-                return gone
+                return local, gone
             pods = pods_of(self.reflector(PODS), local.caches[PODS], service)
             wanted = wanted_by_pods(service, pods, local.caches[NODES].store)
-            return (*level(wanted, own, blank_for(service), True), *gone)
+            times, moment = looked_at(local.memory.times.get(key), service, pods)
+            writes = level(wanted, own, blank_for(service), True)
+            return self._remembering(local, key, times), (
+                *(dated(request, moment) for request in writes), *gone)
         endpoints: Endpoints | None = self.cached(local, ENDPOINTS, key)
         if endpoints is None or not is_mirrored(endpoints):
-            return tuple(deletion(piece) for piece in mirrored)
-        return level(wanted_by_endpoints(endpoints), mirrored, blank_mirror(endpoints), False)
+            return local, gone
+        return local, level(wanted_by_endpoints(endpoints), mirrored, blank_mirror(endpoints),
+                            False)
+
+    def _remembering(self, local: State, key: str, times: Triggers | None) -> State:
+        memory = local.memory
+        known = memory.times
+        if times is None and key not in known:
+            return local
+        known = known.drop(key) if times is None else known.set(key, times)
+        return local._replace(memory=memory._replace(times=known))
 
     def _next(self, local: State, work: Work, io: Io) -> State:
         return self.ask(local, work.left[0], work, io) if work.left else self.done(local)
@@ -189,14 +211,16 @@ class EndpointSlices(Controller[FrozenMap[str, Written]]):
             return self.done(local)
         if reply.code >= 400 and not gone:
             return self.retry(local, io)
-        written = local.memory.get(local.key, Written())
+        written = local.memory.written.get(local.key, Written())
         if request.verb == "delete":
             left = (f"{request.namespace}/{request.name}", request.options.precondition_uid or "")
             written = written._replace(gone=(*written.gone, left))
         else:
             made = (store_key(reply.body), int(reply.body.metadata.resource_version))
             written = written._replace(made=(*written.made, made))
-        local = local._replace(memory=local.memory.set(local.key, written))
+        memory = local.memory
+        local = local._replace(memory=memory._replace(
+            written=memory.written.set(local.key, written)))
         return self._next(local, Work(local.work.left[1:]), io)
 
 
@@ -401,6 +425,13 @@ def _filled(piece: EndpointSlice, content: EndpointSlice) -> EndpointSlice:
     metadata = piece.metadata._replace(labels=content.metadata.labels,
                                        owner_references=content.metadata.owner_references)
     return with_metadata(piece._replace(endpoints=content.endpoints, ports=content.ports), metadata)
+
+
+def dated(request: Request, moment: str | None) -> Request:
+    """The write of a slice with the time of the change that it answers."""
+    if request.body is None:
+        return request
+    return request._replace(body=annotated(request.body, moment))
 
 
 def deletion(piece: EndpointSlice) -> Request:
