@@ -1,8 +1,8 @@
 """The real kubectl at the server: the worked example, rollouts, edits, drains, explanations.
 
-The transcript of the worked example stands in docs/reference/kubectl-transcript.md, with what varies
-(suffixes, ages, addresses, times) replaced; a test compares. After a change that was meant, run this
-file as a program: it writes the page anew.
+The transcript of the worked example stands in docs/reference/kubectl-transcript.md, with what
+varies (suffixes, ages, addresses) replaced; a test compares. After a change that was meant, run
+this file as a program: it writes the page anew.
 """
 
 from __future__ import annotations
@@ -256,7 +256,8 @@ def test_wait_and_watch(kubectl: Terminal, place: str) -> None:
     assert "pod/web" not in kubectl("wait --for=delete pod/web --timeout=20s")
     lines = watcher.communicate(timeout=SECONDS_MAX)[0].splitlines()
     words = list(dict.fromkeys(line.split()[2] for line in lines if line.startswith("web")))
-    assert "Running" in words and words[-1] in ("Terminating", "Completed"), lines
+    assert "Running" in words, lines
+    assert words[-1] in ("Terminating", "Completed"), lines
 
 
 def test_a_drain_respects_a_budget(kubectl: Terminal, place: str) -> None:
