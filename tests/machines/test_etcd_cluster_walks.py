@@ -15,7 +15,8 @@ from model.kernel.fault import FaultPlan, budget_of
 from model.kernel.property import Checker, Violation
 from model.kernel.system import System
 from model.kernel.world import World
-from properties.etcd import member, raft, watch
+from properties.etcd import member, raft, raft_mutants, watch
+from properties.histories import Recorder
 from reference_impl.etcd import cluster, ctl
 from reference_impl.scenarios import named
 
@@ -55,7 +56,7 @@ def histories(count: int, faults: str, seen: set[str]) -> list[Violation]:
 def test_a_cluster_keeps_its_promises(faults: str) -> None:
     """With and without faults; under faults later terms commit and snapshots are taken."""
     seen: set[str] = set()
-    assert histories(150, faults, seen) == []
+    assert histories(120, faults, seen) == []
     if faults == "all":
         assert {"a_second_term_commits_an_entry", "a_member_goes_on_from_a_snapshot"} <= seen
 
@@ -110,3 +111,37 @@ def test_the_api_server_stands_on_a_cluster_of_etcd() -> None:
     assert explorer.fair_failure() is None
     tally = explorer.explore(Plan(histories=40, steps=200))
     assert [failure.violation for failure in tally.failures] == []
+
+
+READS = named("etcd-reads")
+
+
+def judged(count: int) -> list[str]:
+    """What is wrong with the histories of clients who read and write under faults; and that they
+    were told enough to be judged."""
+    wrong, answered = [], 0
+    for seed in range(count):
+        plan = FaultPlan(budget_of("isolate,lose_reply,crash,drop"), ("etcd",), ("control-plane",))
+        under_test = System(cluster.components(READS) + ctl.components(READS), READS.script, plan)
+        recorder = Recorder("etcdctl")
+        run(under_test, RandomDriver(seed, fault_rate=8), under_test.init(), steps=STEPS,
+            watch=(recorder.see,))
+        answered += sum(each.returned is not None for each in recorder.operations)
+        text = recorder.judged()
+        if text is not None:
+            wrong.append(text)
+    assert answered > 5 * count
+    return wrong
+
+
+def test_what_clients_of_a_cluster_are_told_is_linearizable() -> None:
+    """By values alone, whichever member they ask, whatever is lost."""
+    assert judged(80) == []
+
+
+def test_a_stale_read_is_seen_in_what_clients_are_told() -> None:
+    """With etcd's bug seeded some history has no order."""
+    bug = next(mutant for mutant in raft_mutants.MUTANTS
+               if mutant.bug == "etcd-stale-linearizable-read-after-pause")
+    with bug.installed():
+        assert judged(80) != []

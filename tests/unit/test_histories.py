@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from typing import Any
 
 import pytest
 
-from model.api.storage import Event, KeyValue, Range, RangeReply, Watch, WatchReply
+from model.api.storage import (
+    Compare,
+    Delete,
+    Event,
+    KeyValue,
+    Put,
+    Range,
+    RangeReply,
+    Txn,
+    TxnReply,
+    Watch,
+    WatchReply,
+)
 from properties.histories import (
     Operation,
     Watched,
+    apart,
     broken_guarantees,
+    carried_out,
     changed_reads,
+    keys_of,
     linearization,
+    told,
 )
 
 
@@ -95,3 +113,114 @@ def test_a_stale_read_is_not_linearizable() -> None:
     flip = [operation(0, None, "write", 1), operation(1, 2, "read", reply=1),
             operation(3, 4, "read", reply=0)]
     assert linearization(flip, 0, register) is None
+
+
+def test_keys_are_judged_apart_unless_a_transaction_joins_them() -> None:
+    """Groups of operations that share no key; a transaction on two keys makes one group of both."""
+    history = [operation(0, 1, Put("/a", 1)), operation(2, 3, Put("/b", 1)),
+               operation(4, 5, Put("/c", 1)),
+               operation(6, 7, Txn((Compare("/a", "value", "=", 1),), (Put("/b", 2),)))]
+    history = [each._replace(request=each.request[0]) for each in history]
+    assert [len(group) for group in apart(history, keys_of)] == [3, 1]
+
+
+def test_etcd_by_values_alone() -> None:
+    """What a swap, a deletion and reads tell is explained, or not, without revisions."""
+    swap = Txn((Compare("/a", "value", "=", 1),), (Put("/a", 2),), (Range("/a"),))
+    requests = (Put("/a", 1), swap, swap, Delete("/a"), Range("/a"))
+    replies = []
+    state: Any = ()
+    for request in requests:
+        state, reply = carried_out(state, request)
+        replies.append(reply)
+    assert replies == [("written",), ("done", True, ("written",)),
+                       ("done", False, ("read", 2)), ("deleted", True), ("read", None)]
+    one = RangeReply(5, (KeyValue("/a", 2, 2, 3, 2),), 1)
+    assert told(swap, TxnReply(5, False, (one,))) == ("done", False, ("read", 2))
+
+
+@pytest.mark.parametrize("keys", [1, 8])
+def test_a_long_history_is_judged_and_one_stale_read_in_it_found(keys: int) -> None:
+    """Eight clients; one stale read among them is found. The full size is in tests/bench."""
+    history = made_history(random.Random(1), 2_000, 8, keys)
+    groups = apart(history, keys_of)
+    assert all(linearization(group, (), carried_out) for group in groups)
+    groups = apart(with_a_stale_read(history), keys_of)
+    assert not all(linearization(group, (), carried_out) for group in groups)
+
+
+def by_brute_force(history: list[Operation]) -> bool:
+    """Every order of every choice of the lost ones, tried."""
+    closed = [each for each in history if each.returned is not None]
+    lost = [each for each in history if each.returned is None]
+    for count in range(len(lost) + 1):
+        for chosen in itertools.combinations(lost, count):
+            for order in itertools.permutations([*closed, *chosen]):
+                if _explains(order):
+                    return True
+    return False
+
+
+def _explains(order: tuple[Operation, ...]) -> bool:
+    state: Any = ()
+    for at, each in enumerate(order):
+        if any(later.returned is not None and later.returned < each.called
+               for later in order[at + 1:]):
+            return False
+        state, reply = carried_out(state, each.request)
+        if each.returned is not None and reply != each.reply:
+            return False
+    return True
+
+
+def test_the_search_agrees_with_brute_force() -> None:
+    """Small histories in which some reads show anything, so that many have no order."""
+    verdicts = []
+    for seed in range(150):
+        draw = random.Random(seed)
+        history = made_history(draw, 6, 3, 1, 0.2)
+        for at, each in enumerate(history):
+            if type(each.request) is Range and each.returned is not None and draw.random() < 0.5:
+                history[at] = each._replace(reply=("read", draw.choice((None, 0, 1, 2, 3, 4))))
+        verdict = linearization(history, (), carried_out) is not None
+        assert verdict == by_brute_force(history), seed
+        verdicts.append(verdict)
+    assert 30 < verdicts.count(False) < 120
+
+
+def made_history(draw: random.Random, count: int, clients: int, keys: int,
+                 lost: float = 0.01) -> list[Operation]:
+    """Operations of clients that overlap at random, each taking effect somewhere in between; some
+    lose their reply."""
+    free = [0] * clients
+    effects = []
+    for number in range(count):
+        client = min(range(clients), key=free.__getitem__)
+        called = free[client] + draw.randrange(5)
+        effect = called + draw.randrange(20)
+        free[client] = effect + 1 + draw.randrange(20)
+        key = f"/{draw.randrange(keys)}"
+        request = draw.choice((Put(key, number), Range(key), Range(key), Delete(key),
+                               Txn((Compare(key, "value", "=", number - 9),), (Put(key, number),),
+                                   (Range(key),))))
+        returned = None if draw.random() < lost else free[client]
+        effects.append((effect, number,
+                        Operation(f"client-{client}", called, returned, request, None)))
+    state: Any = ()
+    found = {}
+    for _, number, each in sorted(effects, key=lambda entry: entry[:2]):
+        state, reply = carried_out(state, each.request)
+        found[number] = each if each.returned is None else each._replace(reply=reply)
+    return [found[number] for number in range(count)]
+
+
+def with_a_stale_read(history: list[Operation]) -> list[Operation]:
+    """The history with a read in its last third that shows what a write long before it wrote."""
+    key = "/0"
+    writes = [each for each in history if type(each.request) is Put and each.request.key == key]
+    old = writes[len(writes) // 3]
+    at = next(at for at in range(len(history) * 2 // 3, len(history))
+              if type(history[at].request) is Range and history[at].request.key == key
+              and history[at].returned is not None)
+    stale = history[at]._replace(reply=("read", old.request.value))
+    return [*history[:at], stale, *history[at + 1:]]
