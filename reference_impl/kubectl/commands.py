@@ -12,7 +12,7 @@ from model.api.selectors import valid_label_key, valid_label_value
 from model.kernel.errors import InputError
 
 VERBS = ("create", "get", "describe", "scale", "set", "delete", "top", "patch", "replace",
-         "label", "cordon", "uncordon")
+         "label", "cordon", "uncordon", "apply")
 _NAMED = ("scale", "set", "patch", "label", "cordon", "uncordon")
 OUTPUTS = ("", "wide", "yaml", "json", "name")
 ALL = ("pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets",
@@ -60,6 +60,8 @@ class Command(NamedTuple):
     patch: str = ""
     containers: bool = False
     raw: str = ""
+    manager: str = ""
+    server_side: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,10 +78,14 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add("words", nargs="*")
     add("-n", "--namespace", default="")
     add("-o", "--output", default="")
-    if verb in ("create", "delete", "get", "describe", "replace", "scale"):
+    if verb in ("create", "delete", "get", "describe", "replace", "scale", "apply"):
         add("-f", "--filename", action="append", default=[])
     if verb == "create":
         add("--raw", default="")
+    if verb == "apply":
+        add("--server-side", action="store_true")
+        add("--force-conflicts", dest="force", action="store_true")
+        add("--field-manager", default="kubectl")
     if verb in ("get", "describe", "delete", "top"):
         add("-l", "--selector", default="")
         add("--field-selector", default="")
@@ -170,7 +176,7 @@ def _built(verb: str, parsed: Any, stdin: str) -> Command:
         _cascade(given.get("cascade", "background")), given.get("wait", "true") == "true",
         _milliseconds(given.get("timeout", "0s")), given.get("ignore_not_found") == "true",
         given.get("type", "strategic"), given.get("patch", ""), given.get("containers", False),
-        given.get("raw", ""))
+        given.get("raw", ""), given.get("field_manager", ""), given.get("server_side", False))
 
 
 def _labels(words: list[str]) -> tuple[tuple[tuple[str, str | None], ...], list[str]]:
@@ -271,7 +277,9 @@ def _checked(command: Command) -> Command:
                          f'"{command.output}", allowed formats are: json,name,wide,yaml')
     if command.raw and len(command.files) != 1:
         raise InputError("--raw can only use a single local file or stdin")
-    if verb in ("create", "replace") and not command.files:
+    if verb == "apply" and not command.server_side:
+        raise InputError("this client applies on the server's side only", fix="--server-side")
+    if verb in ("create", "replace", "apply") and not command.files:
         raise InputError("must specify one of -f and -k")
     if verb in ("get", "describe") and not command.targets and not command.files:
         raise InputError("You must specify the type of resource to get.",

@@ -18,6 +18,7 @@ from model.api.objects import (
     PodTemplateSpec,
     pairs,
     resource_of,
+    to_json,
     with_labels,
     with_metadata,
     with_spec,
@@ -212,6 +213,12 @@ def _file_ops(command: Command, file: str, obj: Any, release: tuple[int, int]) -
     if command.verb == "replace":
         return (Op(requests.update(obj), "replaced", file),)
     placed = command._replace(namespace=metadata.namespace or "")
+    if command.verb == "apply":
+        return (Op(requests.patch(target.resource, space_of(placed, target.resource), target.name,
+                                  Patch("apply", to_json(obj)),
+                                  options=Options(field_manager=command.manager,
+                                                  force=command.force)),
+                   "serverside-applied", target.resource),)
     if command.verb == "delete":
         return _delete_ops(placed, target, release, file)
     then = "got" if command.verb in ("get", "describe") else f"{command.verb} it"

@@ -37,7 +37,8 @@ def fields(obj, manager):
 
 
 def config_map(**data):
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+    head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    return {**head, "data": data} if data else head
 
 
 def service(*ports):
@@ -106,6 +107,15 @@ def test_an_entry_of_a_keyed_list_goes_with_its_applier_alone():
     assert "name" not in thaw(left)["spec"]["ports"][1]
     gone = apply(left, service(), "m2")
     assert [each["port"] for each in thaw(gone)["spec"]["ports"]] == [80]
+
+
+def test_what_the_server_set_beside_an_applied_field_stays():
+    """Nobody owns the uid; it does not go with the only label."""
+    obj = apply(None, {**config_map(a="1"), "metadata": {"name": "c", "labels": {"x": "1"}}}, "m")
+    stored = freeze({**thaw(obj), "metadata": {**thaw(obj)["metadata"], "uid": "u"}})
+    left = thaw(apply(stored, config_map(a="1"), "m"))
+    assert left["metadata"]["uid"] == "u"
+    assert "labels" not in left["metadata"]
 
 
 def test_entries_with_one_key_are_refused():

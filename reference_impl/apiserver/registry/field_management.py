@@ -242,12 +242,12 @@ def updated(old: Any, new: Any, author: Author, shape: Shape) -> Any:
                  timestamp(author.now), changed)
     entries = []
     for entry in entries_of(new.metadata):
-        left = difference(difference(entry.fields, removed), changed)
+        left = _released(entry, changed, removed)
         if entry.identity == mine.identity:
-            mine = mine._replace(fields=union(changed, left),
+            mine = mine._replace(fields=union(changed, left.fields),
                                  time=mine.time if changed is not None else entry.time)
-        elif left is not None:
-            entries.append(entry._replace(fields=left))
+        else:
+            entries.append(left)
     return with_entries(new, (*entries, mine))
 
 
@@ -314,8 +314,7 @@ def applied(live: Any, config: dict[str, Any], author: Author, force: bool,
     others = [each for each in entries.values() if each.identity != mine.identity]
     result = _merged_and_pruned(document, config, mine, last, others, shape)
     changed, removed = compared(document, result, shape)
-    conflicts = [(each, both) for each in others
-                 if (both := intersection(each.fields, changed)) is not None]
+    conflicts = _conflicting(others, changed)
     if conflicts and not force:
         allowed = _from_client_side(live, document, shape) if author.manager == KUBECTL else None
         conflicts = [(each, left) for each, both in conflicts
@@ -323,11 +322,26 @@ def applied(live: Any, config: dict[str, Any], author: Author, force: bool,
         if conflicts:
             raise ApplyError(_conflict(conflicts))
     if changed is None and removed is None:
-        mine = mine._replace(time=last.time if last is not None else None)
-    kept = [each._replace(fields=difference(difference(each.fields, changed), removed))
-            for each in others]
+        mine = mine._replace(time=_time_of(last))
+    kept = [_released(each, changed, removed) for each in others]
     _sync_last_applied(result, config, author)
     return _with_documents(result, [*kept, mine])
+
+
+def _conflicting(others: list[Entry], changed: Tree | None) -> list[tuple[Entry, Tree]]:
+    """Whose fields an apply would change, and which."""
+    return [(each, both) for each in others
+            if (both := intersection(each.fields, changed)) is not None]
+
+
+def _released(entry: Entry, changed: Tree | None, removed: Tree | None) -> Entry:
+    """What is left to a manager after somebody else's write."""
+    return entry._replace(fields=difference(difference(entry.fields, changed), removed))
+
+
+def _time_of(last: Entry | None) -> str | None:
+    """An apply that changes nothing happened when it happened first."""
+    return None if last is None else last.time
 
 
 def _claim(config: dict[str, Any], author: Author, shape: Shape) -> Entry:

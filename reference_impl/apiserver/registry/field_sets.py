@@ -13,7 +13,18 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from model.api.schema import ATOMIC, FREE, FREE_SHAPE, KEYED, LIST, MAP, SCALAR, SET, Shape
+from model.api.schema import (
+    ATOMIC,
+    FREE,
+    FREE_SHAPE,
+    KEYED,
+    LIST,
+    MAP,
+    SCALAR,
+    SET,
+    STRUCT,
+    Shape,
+)
 
 Tree = dict[str, Any]
 SELF = "."
@@ -261,28 +272,30 @@ def _merged_list(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
 
 
 def pruned(value: Any, shape: Shape, last: Tree | None, owned: Tree | None) -> Any:
-    """The value without what the applier owned before (`last`) and nobody owns now (`owned`)."""
+    """The value without what the applier owned before (`last`) and nobody owns now (`owned`).
+    Structs, maps and lists that this leaves empty go too."""
     if last is None:
         return value
     if shape.kind in (SET, KEYED) and isinstance(value, list):
         kept = []
         for entry in value:
             key = entry_key(shape, entry)
-            if _drops(last.get(key), None if owned is None else owned.get(key), False):
+            mine, held = last.get(key), _below(owned, key)
+            if _drops(mine, held, False):
                 continue
-            inner = last.get(key)
-            kept.append(pruned(entry, _item(shape), inner, _below(owned, key))
+            kept.append(pruned(entry, _item(shape), mine, held)
                         if isinstance(entry, dict) else entry)
         return kept
     if not _is_map(shape, value):
         return value
     result = {}
     for key, item in value.items():
-        name = "f:" + key
-        if _drops(last.get(name), _below(owned, name), shape.kind != MAP):
+        mine, held = last.get("f:" + key), _below(owned, "f:" + key)
+        if _drops(mine, held, shape.kind == STRUCT):
             continue
-        result[key] = pruned(item, shape.child(key) or FREE_SHAPE, last.get(name),
-                             _below(owned, name))
+        left = pruned(item, shape.child(key) or FREE_SHAPE, mine, held)
+        if left or left == item:
+            result[key] = left
     return result
 
 
@@ -292,7 +305,7 @@ def _below(tree: Tree | None, key: str) -> Tree | None:
 
 def _drops(last: Tree | None, owned: Tree | None, named: bool) -> bool:
     """Whether a place goes. A field of a struct counts as owned when something below it is."""
-    if last is None or not (is_member(last) or named):
+    if last is None or not is_member(last):
         return False
     return owned is None or not (is_member(owned) or named)
 
