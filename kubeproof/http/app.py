@@ -446,8 +446,9 @@ async def _written(cursor: Cursor, send: Send) -> None:
 
 
 async def _sent(answer: Answer, send: Send) -> None:
+    # A 304 says nothing of a body: what it said would replace what the client has kept.
     headers = [(b"content-type", answer.media.encode()),
-               (b"content-length", b"%d" % len(answer.content))]
+               (b"content-length", b"%d" % len(answer.content))] if answer.code != 304 else []
     headers += [(name.encode("latin-1"), value.encode("utf-8")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.code, "headers": headers})
     await send({"type": "http.response.body", "body": answer.content})
