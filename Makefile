@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: explore test check bench mutants nightly agreement docs system-deps clean
+.PHONY: explore test check bench mutants nightly agreement docs pictures system-deps clean
 
 explore: $(VENV)/ready
 	$(BIN)/kubeproof explore --jobs $(JOBS)
@@ -27,6 +27,9 @@ nightly: $(VENV)/ready
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py
+
+pictures: $(VENV)/ready
+	$(BIN)/python docs/pictures.py
 
 # The environment: pinned versions, then the project itself.
 $(VENV)/ready: requirements.lock pyproject.toml

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from kubeproof.http import bodies, discovery, documents, health, paths, protobuf, render
+from kubeproof.http import bodies, discovery, documents, health, overview, paths, protobuf, render
 from kubeproof.http.custom import Custom
 from kubeproof.http.engine import Engine
 from kubeproof.http.metrics import Metrics
@@ -53,6 +53,12 @@ WATCHES_MAX = 1000
 HEADER_BYTES_MAX = 64 * 1024
 PLAIN_JSON = Wish()
 SCORES_PATH = "/debug/scheduler/scores"
+STATE_PATH = "/debug/state"
+STEP_PATH = "/debug/step"
+STEPS_AT_ONCE = 10_000
+UI_PATH = "/ui"
+UI_HEADERS = (("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; "
+               "img-src data:; frame-ancestors 'none'"), ("Cache-Control", "no-store"))
 _BODIED = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _TOO_MANY = failure(429, "TooManyRequests", "Too many requests, please try again later."
                     )._replace(retry_after_seconds=1)
@@ -345,6 +351,9 @@ class App:
 
     async def _plain_path(self, call: Call, token: Caller, wish: Wish) -> Answer:
         path = call.path
+        if path == UI_PATH:
+            # The page holds nothing of the cluster: what it shows, it asks for with a token.
+            return Answer(200, overview.PAGE.read_bytes(), "text/html; charset=utf-8", UI_HEADERS)
         fault = self._may(token, Attributes(call.method.lower(), "", "", path=path))
         if fault is not None:
             return _refusal(fault, wish)
@@ -353,8 +362,11 @@ class App:
             return Answer(*checked)
         if path == "/metrics":
             return Answer(200, *self.metrics.text())
-        if path == SCORES_PATH:
-            return self._scores(call.query.get("pod", ""))
+        if path.startswith("/debug/"):
+            return self._debug(call, wish)
+        if path == "/":
+            return Answer(200, health.index(dict.fromkeys(
+                each.resource.api_version for each in discovery.BUILT_IN)))
         found = self.tokens.document(path) or discovery.document(path)
         if found is not None:
             return Answer(200, *render.encoded(found, wish))
@@ -378,6 +390,27 @@ class App:
             # A client merges these headers into what it keeps: they say what the whole would say.
             return Answer(304, b"", found.media, tuple(found.headers().items()))
         return Answer(found.code, found.content, found.media, tuple(found.headers().items()))
+
+    def _debug(self, call: Call, wish: Wish) -> Answer:
+        """What people see of the simulation, and how they step it."""
+        path, query = call.path, call.query
+        if path == SCORES_PATH:
+            return self._scores(query.get("pod", ""))
+        number = query.get("since" if path == STATE_PATH else "count", "")
+        chosen = int(number) if number.isascii() and number.isdigit() else -1
+        if path == STATE_PATH and call.method == "GET":
+            return Answer(200, render.compact(overview.overview(self.engine, max(chosen, 0))))
+        if path != STEP_PATH:
+            return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
+        if call.method != "POST":
+            return _refusal(method_not_allowed(), wish)
+        if self.engine.speed != "step":
+            return _refusal(failure(409, "Conflict", "the cluster moves by itself: only "
+                                    "`kubeproof serve --speed step` is stepped"), wish)
+        if not 1 <= chosen <= STEPS_AT_ONCE:
+            return _refusal(bad_request(f"count: a number from 1 to {STEPS_AT_ONCE}"), wish)
+        taken = self.engine.command(chosen, clock=query.get("clock") != "no")
+        return Answer(200, render.compact({"taken": taken}))
 
     def _scores(self, pod: str) -> Answer:
         """The scores of the scheduler's last attempt for a pod ("namespace/name")."""

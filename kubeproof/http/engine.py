@@ -39,6 +39,7 @@ class Entry(NamedTuple):
 
     number: int
     now: int
+    actor: str
     text: str
 
 
@@ -170,19 +171,17 @@ class Engine:
         self.act(self.system.pick(world, before))
         return True
 
-    def command(self, count: int) -> int:
-        """Take up to `count` steps by command; when nothing is ready, the clock jumps to the next
-        timer and that is the last of them. How many were taken."""
-        taken = 0
-        while taken < count:
-            before = self.steps
+    def command(self, count: int, *, clock: bool = True) -> int:
+        """Take up to `count` steps by command; when nothing is ready, the clock (if it may) jumps
+        to the next timer and that is the last of them. How many were taken."""
+        before = self.steps
+        while self.steps - before < count:
             if not self.step():
-                self.act(ADVANCE)
-                taken += self.steps - before
+                if clock:
+                    self.act(ADVANCE)
                 break
-            taken += self.steps - before
         self.settled()
-        return taken
+        return self.steps - before
 
     def act(self, action: Action) -> None:
         """Take one action, if it is possible, and pass on what it brought to a client."""
@@ -245,7 +244,7 @@ class Engine:
 
     def timeline(self, since: int) -> list[Entry]:
         """The last steps after step number `since`, in words."""
-        return [Entry(number, now, describe(self.system, action))
+        return [Entry(number, now, action.actor, describe(self.system, action))
                 for number, now, action in self._recent if number > since]
 
     def stop(self, provenance: str = "") -> None:

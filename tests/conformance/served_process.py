@@ -30,7 +30,8 @@ def free_port() -> int:
 class Served:
     """The process, from ready to stopped; `http` is a client with an administrator's token."""
 
-    def __init__(self, folder: Path, *flags: str, secure: bool = False) -> None:
+    def __init__(self, folder: Path, *flags: str, secure: bool = False,
+                 ready: bool = True) -> None:
         self.port = free_port()
         self.kubeconfig = folder / "kubeconfig"
         tokens = folder / "tokens.csv"
@@ -46,13 +47,14 @@ class Served:
         verify: Any = ssl._create_unverified_context() if secure else True
         self.http = httpx.Client(base_url=self.url, verify=verify, timeout=30,
                                  headers={"Authorization": f"Bearer {TOKEN}"})
-        self._wait()
+        self._wait(200 if ready else 0)
 
-    def _wait(self) -> None:
+    def _wait(self, code: int) -> None:
+        """Until the server is ready; with code 0: until it answers at all."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                if self.http.get("/readyz").status_code == 200:
+                if self.http.get("/readyz").status_code == code or not code:
                     return
             except httpx.TransportError:
                 assert self.process.poll() is None, self.log.read_text()
