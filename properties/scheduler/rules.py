@@ -97,13 +97,18 @@ def lone(pod: PodFacts, node: NodeFacts) -> str | None:
 # -- a node and all its pods ----------------------------------------------------------------------
 
 
-def room(pods: Iterable[PodFacts], node: NodeFacts) -> str | None:
-    """The sum of the requests must not exceed what the node can allocate."""
+def room(pods: Iterable[PodFacts], node: NodeFacts,
+         newcomer: PodFacts | None = None) -> str | None:
+    """The sum of the requests must not exceed what the node can allocate.
+
+    For a newcomer only what it asks for counts: it may come to a node on which something else is
+    overbooked, by pods that were created there.
+    """
     totals: dict[str, int] = {}
     for pod in pods:
         for name, amount in pod.asks.items():
             totals[name] = totals.get(name, 0) + amount
-    for name in sorted(totals):
+    for name in sorted(totals if newcomer is None else newcomer.asks):
         if totals[name] > node.has.get(name, 0):
             return (f"{node.name} has {plain(node.has.get(name, 0))} {name}, its pods ask for "
                     f"{plain(totals[name])}")
@@ -302,7 +307,9 @@ def against(pod: PodFacts, name: str, placement: Placement,
         return found
     beside = [placement.pods[key] for key, at in placement.where.items()
               if at == name and key != pod.key]
-    return (room([*beside, pod], node) or host_ports([*beside, pod], node)
+    ports = next(filter(None, (host_ports((other, pod), node) for other in beside)), None) \
+        if ports_of(pod) else None
+    return (room([*beside, pod], node, pod) or ports
             or anti_affinity(pod, node, placement) or affinity(pod, node, placement)
             or spread(pod, node, placement, terminating))
 

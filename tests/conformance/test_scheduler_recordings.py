@@ -1,4 +1,5 @@
-"""Decisions, messages and plug-in scores against recordings of kube-scheduler 1.32.
+"""Decisions, messages and plug-in scores against recordings of kube-scheduler 1.32: those of the
+scheduler, and those of the independent judge that histories are checked by.
 
 The recordings lie beside the repository, not in it; facts drawn from them are in
 tests/unit/test_scheduler_decisions.py.
@@ -15,6 +16,8 @@ import pytest
 
 from model.api.objects import freeze
 from model.kernel.values import FrozenMap
+from properties.scheduler import rules, scores
+from properties.scheduler.facts import PodFacts, node_facts, pod_facts
 from reference_impl.scheduler import cache, catalog, read
 from reference_impl.scheduler.decide import schedule
 from reference_impl.scheduler.framework import Decision
@@ -97,6 +100,50 @@ def run_case(case: dict[str, Any], tally: Counter[str]) -> None:
             tally["victims agreed"] += gone == set(wanted["evicted_so_far"])
         if wanted["nodeName"]:
             snapshot = cache.add_pod(snapshot, pod._replace(node=wanted["nodeName"]))
+
+
+def test_the_independent_judge_scores_as_recorded() -> None:
+    """Feasible nodes, each plug-in's score, and who is best, from the documents alone."""
+    decided = scored = 0
+    for file in sorted((FOLDER / "scheduler_random").glob("nopreempt_*.json")):
+        for case in json.loads(file.read_text())["steps"]:
+            if "case" not in case:
+                continue
+            nodes = {each["metadata"]["name"]: node_facts(freeze(each)) for each in case["nodes"]}
+            placement = rules.Placement(nodes, {}, {}, {name: {
+                "kubernetes.io/metadata.name": name} for name in ("default", "other")})
+            for document in case["bound_pods"]:
+                placement = with_pod(placement, document, document["spec"]["nodeName"])
+            images = {each["metadata"]["name"]: {
+                scores.tagged(name): image["sizeBytes"]
+                for image in each["status"].get("images") or () for name in image["names"]}
+                for each in case["nodes"]}
+            for document in case["pods"]:
+                pod, wanted = facts_of(document), case["outcome"][document["metadata"]["name"]]
+                feasible = [name for name in nodes if rules.against(pod, name, placement) is None]
+                best = scores.best(pod, feasible, scores.Scene(placement, images))
+                decided += 1
+                assert wanted["nodeName"] in best if wanted["nodeName"] else not feasible
+                for name, parts in (wanted.get("plugin_scores") or {}).items():
+                    told = scores.scores(pod, feasible, scores.Scene(placement, images))[name]
+                    assert {plugin: told[plugin] for plugin in parts} == parts
+                    scored += 1
+                if wanted["nodeName"]:
+                    placement = with_pod(placement, document, wanted["nodeName"])
+    assert decided > 100
+    assert scored > 100
+
+
+def facts_of(document: dict[str, Any]) -> PodFacts:
+    """A pod as the documents see it."""
+    return pod_facts(freeze(document))
+
+
+def with_pod(placement: rules.Placement, document: dict[str, Any], node: str) -> rules.Placement:
+    """The placement with one more pod."""
+    pod = facts_of(document)
+    return placement._replace(pods={**placement.pods, pod.key: pod},
+                              where={**placement.where, pod.key: node})
 
 
 def first_outcome(steps: list[dict[str, Any]]) -> tuple[Snapshot, list[PodInfo], dict[str, Any]]:
