@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
-from kubeproof.http import discovery, openapi
+from kubeproof.http import discovery, openapi, openapi_protobuf
 from kubeproof.http.discovery import Served
 from model.api.requests import no_such_path, status_document
 
@@ -32,8 +32,8 @@ class Document(NamedTuple):
 
 
 def wanted(accept: str) -> str:
-    """The form that an Accept header asks for: "aggregated", "yaml", "json", or "" when none of
-    what it accepts is offered."""
+    """The form that an Accept header asks for: "aggregated", "yaml", "json", "protobuf" (of OpenAPI
+    2 only), or "" when none of what it accepts is offered."""
     if not accept:
         return "json"
     for entry in accept.split(","):
@@ -45,6 +45,8 @@ def wanted(accept: str) -> str:
             return "json"
         elif parts[0] == _YAML:
             return "yaml"
+        elif parts[0] == openapi_protobuf.ACCEPTED:
+            return "protobuf"
     return ""
 
 
@@ -72,7 +74,7 @@ class Documents:
                 self._kept.clear()
             self._served = served
         form = wanted(accept)
-        if not form:
+        if not form or (form == "protobuf" and path != "/openapi/v2"):
             return Document(b"406 not acceptable: application/json and application/yaml are "
                             b"offered\n", 406, "text/plain")
         key = (path, form, address)
@@ -95,7 +97,9 @@ def _made(path: str, form: str, served: tuple[Served, ...], address: str) -> Doc
         if path.startswith("/api/"):
             return Document(json.dumps(status_document(no_such_path())).encode(), 404)
         return Document(b"404 page not found\n", 404, "text/plain")
-    if form == "yaml":
+    if form == "protobuf":
+        content, media = openapi_protobuf.encoded(body), openapi_protobuf.MEDIA
+    elif form == "yaml":
         import yaml
         content, media = yaml.safe_dump(body, allow_unicode=True).encode(), _YAML
     else:

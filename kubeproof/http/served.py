@@ -54,6 +54,8 @@ def _runs(name: str, parts: tuple[str, ...]) -> bool:
     family = name.partition("/")[0]
     if family in ("apiserver", "etcd"):
         return True
-    if family in ("controllers", "cloud"):
+    if name == "controllers/service":
+        return "controllers" in parts and "cloud" in parts
+    if family == "controllers":
         return "controllers" in parts
     return {"kube-proxy": "proxy"}.get(family, family) in parts

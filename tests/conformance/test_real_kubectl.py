@@ -292,6 +292,9 @@ def test_explain_and_who_may(kubectl: Terminal, place: str) -> None:
     kubectl("create rolebinding reader --role=reader --user=bob")
     assert kubectl("auth can-i list pods --as=bob") == "yes\n"
     assert "Username    admin" in kubectl("auth whoami")
+    misspelt = kubectl.fails("apply -f -", "apiVersion: apps/v1\nkind: Deploymant\n"
+                                           "metadata: {name: web}\n")
+    assert 'no matches for kind "Deploymant" in version "apps/v1"' in misspelt
     kubectl("run web --image=nginx")
     refused = kubectl.fails("delete pod web --as=bob")
     assert f'User "bob" cannot delete resource "pods" in API group "" in the namespace "{place}"' \
