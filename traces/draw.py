@@ -89,10 +89,10 @@ def space_time(system: System, start: World, actions: Sequence[Action], title: s
     height = (len(drawn) + 1) * _STEP_POINTS
     for name, lane in names.items():
         x = lane * _LANE_POINTS
-        graph.node(f"head {name}", label=name, style="filled", fillcolor="#eceff1",
+        graph.node(f"head {lane}", label=name, style="filled", fillcolor="#eceff1",
                    pos=f"{x},{_STEP_POINTS}!")
-        graph.node(f"foot {name}", shape="point", width="0.01", pos=f"{x},{-height}!")
-        graph.edge(f"head {name}", f"foot {name}", color="#cfd8dc", arrowhead="none")
+        graph.node(f"foot {lane}", shape="point", width="0.01", pos=f"{x},{-height}!")
+        graph.edge(f"head {lane}", f"foot {lane}", color="#cfd8dc", arrowhead="none")
     _events(graph, system, drawn, names, first, start.now)
     return str(graph.source)
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from model.api import misprints
 from model.api.objects import RESOURCES, FieldError, freeze
 from model.api.records import rest_fields, table
-from model.api.resources import BY_KIND, BY_TYPE, SUBRESOURCE_RECORDS
+from model.api.resources import BY_KIND, BY_TYPE, GENERIC_BODIES, SUBRESOURCE_RECORDS
 from model.api.yaml_reader import (
     Document,
     Fault,
@@ -180,7 +180,7 @@ def _object(value: Any, document: Document, at: str,
 
 def _is_known(value: dict[str, Any]) -> bool:
     kind = value.get("apiVersion"), value.get("kind")
-    return kind in BY_TYPE or kind in SUBRESOURCE_RECORDS
+    return kind in BY_TYPE or kind in SUBRESOURCE_RECORDS or kind in GENERIC_BODIES
 
 
 def _remove(spots: dict[str, Spot], path: str) -> None:

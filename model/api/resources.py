@@ -141,6 +141,8 @@ SUBRESOURCE_RECORDS: dict[tuple[str, str], type] = {
     ("v1", "DeleteOptions"): pods.DeleteOptions,
 }
 """Record classes of bodies that have no resource of their own."""
+GENERIC_BODIES = frozenset((("authentication.k8s.io/v1", "TokenRequest"),))
+"""Further such bodies, without a record class."""
 
 
 def _index(*keys: str) -> dict[str, Resource]:

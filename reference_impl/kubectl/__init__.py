@@ -24,5 +24,6 @@ from reference_impl.kubectl.component import Kubectl
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:
-    """The one client of a scenario."""
-    return (Kubectl(scenario),)
+    """The administrator's client, and one for each user that the setting `users` names."""
+    users = scenario.setting("users", "").split()
+    return (Kubectl(scenario), *(Kubectl(scenario, user) for user in users))

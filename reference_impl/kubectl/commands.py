@@ -14,6 +14,7 @@ from model.kernel.errors import InputError
 VERBS = ("create", "get", "describe", "scale", "set", "delete", "top", "patch", "replace",
          "label", "cordon", "uncordon", "apply")
 _NAMED = ("scale", "set", "patch", "label", "cordon", "uncordon")
+RECEIVED = "received"
 OUTPUTS = ("", "wide", "yaml", "json", "name")
 ALL = ("pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets",
        "statefulsets", "horizontalpodautoscalers", "cronjobs", "jobs")
@@ -29,7 +30,9 @@ class Target(NamedTuple):
 
 class Command(NamedTuple):
     """A parsed command line. `files` are what -f named; `stdin` is the text behind `-`; a label
-    to take away has the value None; `raw` is the path of a URL to post the file to."""
+    to take away has the value None; `raw` is the path of a URL to post the file to. `token` is
+    what to be known by: `received` for the last token that the client was given, "" for its own
+    credential."""
 
     verb: str
     targets: tuple[Target, ...] = ()
@@ -62,6 +65,7 @@ class Command(NamedTuple):
     raw: str = ""
     manager: str = ""
     server_side: bool = False
+    token: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,6 +82,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add("words", nargs="*")
     add("-n", "--namespace", default="")
     add("-o", "--output", default="")
+    add("--token", default="", choices=("", RECEIVED))
     if verb in ("create", "delete", "get", "describe", "replace", "scale", "apply"):
         add("-f", "--filename", action="append", default=[])
     if verb == "create":
@@ -176,7 +181,8 @@ def _built(verb: str, parsed: Any, stdin: str) -> Command:
         _cascade(given.get("cascade", "background")), given.get("wait", "true") == "true",
         _milliseconds(given.get("timeout", "0s")), given.get("ignore_not_found") == "true",
         given.get("type", "strategic"), given.get("patch", ""), given.get("containers", False),
-        given.get("raw", ""), given.get("field_manager", ""), given.get("server_side", False))
+        given.get("raw", ""), given.get("field_manager", ""), given.get("server_side", False),
+        given.get("token", ""))
 
 
 def _labels(words: list[str]) -> tuple[tuple[tuple[str, str | None], ...], list[str]]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from model.api import requests
-from model.api.objects import Key
+from model.api.objects import Key, rest_fields
 from model.api.requests import Reply, Request, Status
 from model.api.scenario import Scenario
 from model.kernel.action import Scalar
 from model.kernel.component import CUT, Cause, Component, Io, Message
 from model.kernel.errors import InputError
 from reference_impl.kubectl import commands, plans, show
+from reference_impl.kubectl.commands import RECEIVED
 from reference_impl.kubectl.plans import Op, Session
 
 LANE = "main"
@@ -46,7 +47,7 @@ class Local(NamedTuple):
     """`session` is the command that runs, None between two; `asked` tells that a request is open.
 
     `last` is what the previous command left; `gone` what it deleted and saw disappear; `runs`
-    counts the commands that ended.
+    counts the commands that ended; `token` is the last token of an account that it was given.
     """
 
     session: Session | None = None
@@ -54,14 +55,15 @@ class Local(NamedTuple):
     last: Finished = Finished()
     gone: tuple[Gone, ...] = ()
     runs: int = 0
+    token: str = ""
 
 
 class Kubectl(Component[Local]):
-    """The client that users of the cluster drive: `run` with a command line, `interrupt`."""
+    """The client that users of the cluster drive: `run` with a command line, `interrupt`. Without
+    a user it is an administrator's."""
 
-    name = "kubectl"
-
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, user: str = "") -> None:
+        self.name = f"kubectl/{user}" if user else "kubectl"
         self.files = dict(scenario.files)
         self.release = scenario.version
 
@@ -108,8 +110,12 @@ class Kubectl(Component[Local]):
                 return self._wait(local, session, io)
             session = plans.given_up(session.failed("error: unexpected EOF\n"), op)
             return self._go_on(local, session, io)
-        assert isinstance(message.body, Reply)
-        return self._answered(local, session, op, message.body, io)
+        reply = message.body
+        assert isinstance(reply, Reply)
+        if getattr(reply.body, "kind", "") == "TokenRequest":
+            given = (rest_fields(reply.body).get("status") or {}).get("token") or ""
+            local = local._replace(token=given)
+        return self._answered(local, session, op, reply, io)
 
     def _answered(self, local: Local, session: Session, op: Op, reply: Reply, io: Io) -> Local:
         if op.then == "gone" and (reply.code < 400 or reply.code == 404 or reply.code >= 500):
@@ -155,12 +161,15 @@ class Kubectl(Component[Local]):
     def _send(self, local: Local, session: Session, io: Io) -> Local:
         if local.asked:
             return local._replace(session=session._replace(stale=True))
-        io.request("apiserver", LANE, session.plan[0].request)
+        request = session.plan[0].request
+        if session.command.token == RECEIVED:
+            request = request._replace(token=local.token or RECEIVED)
+        io.request("apiserver", LANE, request)
         return local._replace(session=session, asked=True)
 
     def _ended(self, local: Local, session: Session, code: int) -> Local:
         finished = Finished(session.line, session.out, session.err, code)
-        return Local(None, False, finished, local.gone, local.runs + 1)
+        return Local(None, False, finished, local.gone, local.runs + 1, local.token)
 
     def restart(self, local: Local, cause: Cause, io: Io) -> Local:
         """The terminal was closed: the command in progress is lost, what it did stays done."""

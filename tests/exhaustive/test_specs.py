@@ -21,6 +21,7 @@ from model.kernel.spec.scope import make_scope
 
 # Path: states, transitions, depth (levels) at the scope "ci".
 PINNED = {
+    "apiserver/access": (2_990, 16_525, 22),
     "apiserver/component": (50_908, 283_286, 20),
     "benchmark": (70_656, 667_760, 20),
     "cloud": (351, 1_431, 8),

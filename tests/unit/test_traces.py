@@ -145,7 +145,7 @@ def test_pictures_name_what_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     history = failing()
     system, start = build(history.scenario)
     text = draw.space_time(system, start, history.actions, "a title")
-    assert "head server" in text
+    assert "label=server" in text
     assert "->" in text
     assert "a title" in text
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -41,10 +41,13 @@ def component(name: str, verb: str) -> User:
     controller is part of the cloud's manager, which brings its own credentials; it and what
     Kubernetes has no role for (a user's own controller) act as administrators."""
     kind, _, rest = name.partition("/")
-    if kind == "kubelet":
-        return User(f"system:node:{rest}", "", ("system:nodes", AUTHENTICATED))
-    if kind == "kubectl":
+    if kind == "kubectl" and not rest:
         return ADMIN
+    user = f"system:node:{rest}" if kind == "kubelet" else rest
+    if user.startswith("system:node:"):
+        return User(user, "", ("system:nodes", AUTHENTICATED))
+    if kind == "kubectl":
+        return User(user, "", (AUTHENTICATED,))
     if kind == "scheduler":
         return User("system:kube-scheduler", "", (AUTHENTICATED,))
     if kind == "kube-proxy":
