@@ -66,18 +66,18 @@ def checked(document: dict[str, Any], api_version: str, kind: str, *,
     root = type_of(api_version, kind)
     warnings: list[str] = []
     if not root:
-        return Found(_free(document, warnings), tuple(warnings))
+        return Found(_free(document, warnings, whole), tuple(warnings))
     result = _object(document, root, "", "", warnings)
     return Found(_without_empty(result) if whole else result, tuple(warnings))
 
 
-def _free(document: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+def _free(document: dict[str, Any], warnings: list[str], whole: bool) -> dict[str, Any]:
     """A document of a kind without a table: its metadata is like all others'."""
     plain: dict[str, Any] = _plain(document, "", warnings)
     if isinstance(plain.get("metadata"), dict):
         place = _Place("ObjectMeta", "metadata", "metadata", "metadata")
         metadata = _value(plain["metadata"], "V1ObjectMeta", place, warnings)
-        plain["metadata"] = _without_empty(metadata)
+        plain["metadata"] = _without_empty(metadata) if whole else metadata
     return plain
 
 

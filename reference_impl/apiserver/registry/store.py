@@ -639,8 +639,8 @@ class Store:
             return ()
         if reply.code >= 400 and reply.code != 409:
             return ()
-        resource = resource_named(pending.request.resource)
-        assert resource is not None, "routing checked the resource"
+        resource = custom.resource_in(local.cache, pending.request.resource) or lookup(
+            pending.request.resource)
         attributes = self._attributes(local, pending, resource,
                                       CREATE if base is None else UPDATE, base)
         return (*warnings.of(obj, base),
