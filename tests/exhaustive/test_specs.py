@@ -37,6 +37,7 @@ PINNED = {
     "controllers/replica_set": (566, 3_096, 12),
     "controllers/replication": (68_380, 388_394, 36),
     "controllers/resource_quota": (712, 3_277, 16),
+    "controllers/root_ca": (7_200, 40_648, 22),
     "controllers/service": (10_368, 55_664, 25),
     "controllers/service_account": (4_680, 22_848, 24),
     "controllers/token": (20_310, 134_420, 32),

@@ -14,10 +14,17 @@ from kubeproof.explorer import Explorer, Plan
 from kubeproof.mutation import hunt
 from model.kernel.fault import budget_of
 from model.kernel.mutant import Mutant
-from properties.controllers import disruption, endpoint_slice, garbage_collector, leader
+from properties.controllers import (
+    disruption,
+    endpoint_slice,
+    garbage_collector,
+    leader,
+    root_ca,
+)
 from reference_impl.scenarios import named
 
-MODULES: tuple[Any, ...] = (disruption, endpoint_slice, garbage_collector, leader)
+MODULES: tuple[Any, ...] = (disruption, endpoint_slice, garbage_collector, leader,
+                            root_ca)
 PROPERTIES = tuple(prop for module in MODULES for prop in module.PROPERTIES)
 # It needs an unlikely history, and is left to `kubeproof mutants` and the corpus.
 RARE = {"gc-orphan-before-dependents-seen"}
@@ -30,7 +37,8 @@ EVERY = "lose_request,lose_reply,cut,crash,crash_machine,isolate"
 
 @pytest.mark.parametrize("faults", ["none", EVERY], ids=["none", "every"])
 @pytest.mark.parametrize("scenario", ["dependents", "unseen-dependent", "sliced-services",
-                                      "budgets", "two-candidates", "cut-off-leader"])
+                                      "budgets", "two-candidates", "cut-off-leader",
+                                      "certificates"])
 def test_the_promises_hold(scenario: str, faults: str) -> None:
     """With and without faults, converged every six histories."""
     made = named(scenario)

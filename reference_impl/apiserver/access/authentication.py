@@ -29,6 +29,7 @@ _CONTROLLERS = {"resource-quota": "resourcequota-controller",
                 "replica-set": "replicaset-controller",
                 "endpoint-slice": "endpointslice-controller",
                 "garbage-collector": "generic-garbage-collector",
+                "root-ca": "root-ca-cert-publisher",
                 "cluster-role-aggregation": "clusterrole-aggregation-controller"}
 """Controllers whose account is not named after them."""
 MANAGER = User("system:kube-controller-manager", "", (AUTHENTICATED,))
