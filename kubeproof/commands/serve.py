@@ -212,7 +212,8 @@ def _scenario(options: argparse.Namespace, parts: tuple[str, ...],
         "disable-admission-plugins": off,
         "enable-admission-plugins": options.enable_admission_plugins,
         "watch-cache-size": "1000", "scheduler-scores": "kept",
-        "field-management": "yes", "advertise-address": CONTROL_PLANE_ADDRESS})
+        "field-management": "yes", "pod-removal": "marked",
+        "advertise-address": CONTROL_PLANE_ADDRESS})
 
 
 def _engine(options: argparse.Namespace, scenario: Scenario) -> Engine:

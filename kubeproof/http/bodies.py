@@ -139,6 +139,9 @@ def object_of(data: bytes, content_type: str, resource: Resource, subresource: s
     document = parsed(data, content_type, kind)
     if isinstance(document, Status):
         return document
+    if subresource == "eviction" and document.get("apiVersion") == "policy/v1beta1":
+        # The older version of the same kind is still taken.
+        document = {**document, "apiVersion": version}
     fault = kind_fault(document, version, kind)
     if fault is not None:
         return fault

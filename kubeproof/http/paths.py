@@ -73,8 +73,13 @@ def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
     return {"POST": "create", "PUT": "update", "PATCH": "patch", "HEAD": "get"}.get(method, "")
 
 
+_OF_DELETION = ("gracePeriodSeconds", "propagationPolicy", "orphanDependents", "dryRun")
+
+
 def options_of(query: Mapping[str, str], body: Mapping[str, Any] | None) -> Options:
-    """The options in the query, and of a deletion also those in its body."""
+    """The options in the query; those of a deletion are in its body, if it has one."""
+    if body:
+        query = {key: value for key, value in query.items() if key not in _OF_DELETION}
     body = body or {}
     preconditions = body.get("preconditions") or {}
     grace = query.get("gracePeriodSeconds", body.get("gracePeriodSeconds"))

@@ -75,7 +75,13 @@ def event(found: WatchEvent, wish: Wish, now: int, first: bool) -> dict[str, Any
 
 
 _TIMES = {"Pod": ("lastProbeTime", "lastTransitionTime"),
-          "Node": ("lastHeartbeatTime", "lastTransitionTime")}
+          "Node": ("lastHeartbeatTime", "lastTransitionTime"),
+          "Deployment": ("lastUpdateTime", "lastTransitionTime"),
+          "Job": ("lastProbeTime", "lastTransitionTime"),
+          "PersistentVolumeClaim": ("lastProbeTime", "lastTransitionTime"),
+          **dict.fromkeys(("Namespace", "ReplicationController", "ReplicaSet", "StatefulSet",
+                           "DaemonSet", "PodDisruptionBudget", "Service"),
+                          ("lastTransitionTime",))}
 
 
 def _with_nulls(shown: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +110,7 @@ def _partial(body: Any) -> dict[str, Any]:
         return {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                 "metadata": shown["metadata"],
                 "items": [{"kind": PARTIAL, "apiVersion": "meta.k8s.io/v1",
-                           "metadata": item["metadata"]} for item in shown["items"]]}
+                           "metadata": item["metadata"]} for item in shown["items"]] or None}
     return {"kind": PARTIAL, "apiVersion": "meta.k8s.io/v1", "metadata": thaw(body)["metadata"]}
 
 

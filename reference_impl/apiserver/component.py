@@ -487,7 +487,8 @@ def config_of(scenario: Scenario) -> Config:
                   Limits(scenario.service_range, scenario.node_ports), plugins,
                   scenario.number("watch-cache-size", 100),
                   scenario.setting("advertise-address", ""),
-                  scenario.setting("field-management", "no") == "yes")
+                  scenario.setting("field-management", "no") == "yes",
+                  scenario.setting("pod-removal", "at-once") == "marked")
 
 
 def components(scenario: Scenario) -> tuple[Component[Any], ...]:

@@ -47,10 +47,15 @@ SERVICES_BY_COLLECTION = (1, 23)
 
 
 def routed(request: Request) -> Request:
-    """The request as its handler takes it: a Binding that is created by itself names its pod."""
+    """The request as its handler takes it: a Binding that is created by itself names its pod, and
+    an eviction may be rehearsed by the options of its deletion."""
     if request.resource == "bindings" and request.verb == "create" and request.body is not None:
         return request._replace(resource="pods", name=request.body.metadata.name or "",
                                 subresource="binding")
+    wanted = request.body.delete_options if request.subresource == "eviction" and \
+        request.body is not None else None
+    if wanted is not None and "All" in (wanted.dry_run or ()):
+        return request._replace(options=request.options._replace(dry_run=True))
     return request
 
 
@@ -79,6 +84,9 @@ def refused_path(request: Request, resource: Resource | None,
 def refused_body(request: Request, resource: Resource) -> Status | None:
     """The 400 of a body that does not fit its URL."""
     body = request.body
+    if body is not None and request.verb == "create" and (
+            request.subresource == "binding" or resource.name == "bindings"):
+        return transforms.target_fault(body)
     if body is None or request.verb not in ("create", "update") or request.subresource in (
             "binding", "eviction"):
         return None
@@ -100,16 +108,17 @@ def refused_body(request: Request, resource: Resource) -> Status | None:
 def refused_options(request: Request, resource: Resource) -> Status | None:
     """The failure of selectors and resource versions that cannot be understood."""
     options = request.options
-    fault = _list_fault(request) if request.verb in ("list", "watch") else _delete_fault(request)
-    if fault is not None:
-        return fault
     try:
         selectors.parse_labels(options.label_selector)
-        wanted = selectors.parse_fields(options.field_selector)
+        fields = selectors.parse_fields(options.field_selector)
+        fault = (_list_fault(request) if request.verb in ("list", "watch")
+                 else _delete_fault(request))
+        if fault is not None:
+            return fault
         if resource.custom:
-            selectors.check_custom_fields(wanted)
+            selectors.check_custom_fields(fields)
         else:
-            selectors.check_fields(resource.kind, wanted)
+            selectors.check_fields(resource.kind, fields)
     except InputError as error:
         return bad_request(error.what)
     version = options.resource_version

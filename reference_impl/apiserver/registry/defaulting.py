@@ -338,7 +338,7 @@ def _limit_range(document: Document) -> None:
         limits = {**(item.get("max") or {}), **(item.get("default") or {})}
         if limits:
             item["default"] = limits
-        requests = {**limits, **(item.get("min") or {}), **(item.get("defaultRequest") or {})}
+        requests = {**(item.get("min") or {}), **limits, **(item.get("defaultRequest") or {})}
         if requests:
             item["defaultRequest"] = requests
 

@@ -14,6 +14,8 @@ from model.api.requests import Options, Status, conflict
 from model.api.resources import Resource
 
 REMOVE: Literal["remove"] = "remove"
+LAST = "last"
+"""The piece of work that marks a pod before it is removed."""
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 ORPHANS_BY_DEFAULT = frozenset(("ReplicationController",))
 FINISHED = ("Succeeded", "Failed")
@@ -102,6 +104,18 @@ def wanted_finalizers(obj: Any, options: Options) -> tuple[str, ...]:
 def _marked(metadata: Metadata, grace: int, now: int) -> Metadata:
     return metadata._replace(deletion_timestamp=timestamp(now + grace * 1000),
                              deletion_grace_period_seconds=grace)
+
+
+def is_marked_first(obj: Any) -> bool:
+    """Whether the object is a pod whose end is not written down yet."""
+    metadata = obj.metadata
+    return obj.kind == "Pod" and (metadata.deletion_timestamp is None
+                                  or metadata.deletion_grace_period_seconds != 0)
+
+
+def at_once(pod: Any, now: int) -> Any:
+    """The pod as it is stored last: no time is left to it."""
+    return with_metadata(pod, _marked(pod.metadata, 0, now))
 
 
 def _shortened(metadata: Metadata, grace: int, now: int) -> Metadata:

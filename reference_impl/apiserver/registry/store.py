@@ -51,6 +51,7 @@ from reference_impl.apiserver.access.authentication import OUTSIDE
 from reference_impl.apiserver.registry import (
     allocators,
     custom,
+    deletion,
     eviction,
     field_management,
     patching,
@@ -93,6 +94,10 @@ class Config(NamedTuple):
     advertised: str = ""
     """The server's own address, which its Service leads to; none where that is not simulated."""
     tracks_fields: bool = False
+    marks_removals: bool = False
+    """Whether a pod that goes at once is marked by a write of its own before it is removed, as a
+    real server does: its watchers see one event more. Histories that are explored leave the write
+    out; nothing can be decided between the two."""
 
 
 class Store:
@@ -264,6 +269,8 @@ class Store:
             new, work = verdict
         else:
             new, work = verdict, ()
+        if new is REMOVE and self.config.marks_removals and deletion.is_marked_first(base):
+            work = (*work, Work(deletion.LAST, "pods", key))
         if new is base or new == base:
             if not pending.fresh:
                 return self._read(local, lane, pending, io)
@@ -406,6 +413,14 @@ class Store:
             if known is not None:
                 return self.finish(local, lane, pending, refused(already_exists(
                     pending.request.resource, obj.metadata.name or "")), io)
+        for item in pending.work:
+            target = local.cache.get(item.resource, EMPTY).get(item.key)
+            if target is None or item.verb not in (eviction.GRANT, resource_quota.CHARGE):
+                continue
+            done = (self._granted(pending, item, target, io) if item.verb == eviction.GRANT
+                    else self._charged(pending, item, target))
+            if type(done) is Status:
+                return self.finish(local, lane, pending, refused(done), io)
         return self._answer(local, lane, pending._replace(after=(), undo=()), pending.candidate, io)
 
     def _written(self, local: State, lane: str, pending: Pending, answer: TxnReply,
@@ -446,7 +461,7 @@ class Store:
         """One compare-and-swap on the object of the first piece of work."""
         item = pending.work[0]
         target = pending.target
-        marks = item.verb == eviction.MARK
+        marks = item.verb in (eviction.MARK, deletion.LAST)
         if target is None:
             target = (pending.base if marks
                       else local.cache.get(item.resource, EMPTY).get(item.key))
@@ -457,7 +472,7 @@ class Store:
         elif item.verb == eviction.GRANT:
             done = self._granted(pending, item, target, io)
         elif marks:
-            done = self._marked(pending, target, io)
+            done = self._marked(pending, item, target, io)
         else:
             done = self._taken_from(target, pending.candidate, item)
         if type(done) is Status:
@@ -482,7 +497,10 @@ class Store:
         done = eviction.granted(budget, item.detail[0], io.now)
         return done if type(done) is Status else (done, pending.candidate, ())
 
-    def _marked(self, pending: Pending, pod: Any, io: Io) -> Any:
+    def _marked(self, pending: Pending, item: Work, pod: Any, io: Io) -> Any:
+        if item.verb == deletion.LAST:
+            changed = deletion.at_once(pod, io.now)
+            return changed, REMOVE if deletion.is_finished(changed) else changed, ()
         resource = resource_named("pods")
         assert resource is not None, "pods are always served"
         changed = eviction.marked(pod, io.now)

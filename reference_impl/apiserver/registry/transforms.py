@@ -229,12 +229,13 @@ def scale_of(obj: Any) -> Scale:
         wish = fields.get("spec") or {}
         replicas = wish.get("replicas")
         has = (fields.get("status") or {}).get("replicas", 0)
-        return Scale("Scale", metadata, ScaleSpec(replicas), ScaleStatus(has))
+        return Scale("Scale", metadata, ScaleSpec(replicas or None), ScaleStatus(has))
     selector = (selectors.from_pairs(obj.spec.selector) if obj.kind == "ReplicationController"
                 else selectors.from_object(obj.spec.selector))
     has = (obj.status.replicas or 0) if obj.status is not None else 0
     text = selectors.label_text(selector) if selector else None
-    return Scale("Scale", metadata, ScaleSpec(obj.spec.replicas), ScaleStatus(has, text))
+    # The wish for none is not written.
+    return Scale("Scale", metadata, ScaleSpec(obj.spec.replicas or None), ScaleStatus(has, text))
 
 
 def _scaled(write: Write, body: Any, old: Any) -> Any:
@@ -261,8 +262,6 @@ def bound(write: Write, pod: Any) -> Any:
     """The pod on its node. A pod is bound once; see Kubernetes documentation, "Binding"."""
     binding = write.request.body
     target = binding.target
-    if target is None or not target.name or target.kind not in (None, "", "Node"):
-        return _bad_target(binding, target)
     wanted_uid = binding.metadata.uid
     name = pod.metadata.name or ""
     if wanted_uid and wanted_uid != pod.metadata.uid:
@@ -286,8 +285,11 @@ def bound(write: Write, pod: Any) -> Any:
     return put(put(pod, "spec", spec), "status", status)
 
 
-def _bad_target(binding: Any, target: Any) -> Status:
-    name = binding.metadata.name or ""
+def target_fault(binding: Any) -> Status | None:
+    """Why a binding names no node; looked at before its pod is."""
+    name, target = binding.metadata.name or "", binding.target
+    if target is not None and target.name and target.kind in (None, "", "Node"):
+        return None
     if target is None or not target.name:
         cause = "target.name: Required value"
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.api.objects import rest_fields
+from model.api.objects import EMPTY_METADATA, rest_fields
 from model.api.requests import field_forbidden, field_invalid, field_required
 from model.api.resources import Resource
 from model.api.selectors import SUBDOMAIN_TEXT
@@ -149,7 +149,14 @@ def creation_faults(obj: Any) -> Causes:
 # -- updates ------------------------------------------------------------------------------------
 
 def immutable_metadata(body: Any, old: Any) -> Causes:
-    """The time of deletion cannot be set by an update."""
+    """The time of deletion cannot be set by an update, and what is being deleted gets no new
+    finalizers."""
+    added = [each for each in (getattr(body, "metadata", None) or EMPTY_METADATA).finalizers or ()
+             if each not in (old.metadata.finalizers or ())]
+    if added and old.metadata.deletion_timestamp is not None:
+        return [field_forbidden("metadata.finalizers", "no new finalizers can be added if the "
+                                "object is being deleted, found new finalizers "
+                                f"{common.go_list(added)}")] * 2
     wanted = getattr(getattr(body, "metadata", None), "deletion_timestamp", None)
     if not wanted or wanted == old.metadata.deletion_timestamp:
         return []
