@@ -88,6 +88,15 @@ def remove_pod(snapshot: Snapshot, key: str) -> Snapshot:
                              pods=snapshot.pods.drop(key))
 
 
+def release_volumes(snapshot: Snapshot, key: str) -> Snapshot:
+    """The snapshot in which nothing is set aside for a pod."""
+    mine = [name for name, owner in snapshot.volumes.items() if owner == key]
+    volumes = snapshot.volumes
+    for name in mine:
+        volumes = volumes.drop(name)
+    return snapshot._replace(volumes=volumes) if mine else snapshot
+
+
 def set_node(snapshot: Snapshot, node: NodeInfo) -> Snapshot:
     """The snapshot with a node added or its own fields replaced; its totals are kept."""
     old = snapshot.nodes.get(node.name)

@@ -1,20 +1,21 @@
 """The scheduler as a component: caches, queue, one attempt at a time, one request a step.
 
 An attempt has two moves, as in kube-scheduler: `attempt` decides by the cache as it stands, then
-`bind` assumes the pod on a node and sends the binding, or `fail` puts the pod aside. Whatever
-arrives in between is delivered in between. Of several equally good nodes up to four are offered
-as choices. The binding is answered on a lane of its own, so that the next attempt goes on beside
-it; the room of an assumed pod is taken until the watch confirms the binding or the API server
-says that there is none. When the outcome of a binding is unknown, the pod itself is asked for.
+`bind` assumes the pod on a node, reserves what it needs there and sends the binding, or `fail` puts
+the pod aside. A pod whose permit is not given yet waits assumed; `allow` binds it when it is.
+Whatever arrives in between is delivered in between. Of several equally good nodes up to four are
+offered as choices. The binding is answered on a lane of its own, so that the next attempt goes on
+beside it; the room of an assumed pod is taken until the watch confirms the binding or the API
+server says that there is none. When the outcome of a binding is unknown, the pod itself is asked
+for.
 
 A binding may outlive the scheduler that sent it, so a new life begins with a question on the lane
 of bindings: once it is answered nothing of the old life is under way, and a list of pods, asked for
 after that and from the newest state, holds all bindings that there are.
 
 Source: Kubernetes documentation, "Scheduling Framework"; kube-scheduler's queue and cache.
-Not modelled: reserve and permit as separate points (no plug-in of the default profile waits or
-reserves anything but the assumed pod), leader election (one scheduler runs), queueing hints finer
-than by node (a needless attempt fails again and is harmless).
+Not modelled: leader election (one scheduler runs), queueing hints finer than by node (a needless
+attempt fails again and is harmless).
 """
 
 from __future__ import annotations
@@ -41,7 +42,15 @@ from reference_impl.lib.recorder import NO_EVENTS, Recorder
 from reference_impl.scheduler import cache, catalog, read
 from reference_impl.scheduler import queue as queues
 from reference_impl.scheduler.decide import schedule
-from reference_impl.scheduler.framework import Decision, Plugin
+from reference_impl.scheduler.framework import (
+    Decision,
+    Plugin,
+    Profile,
+    Rejection,
+    Wait,
+    permitted,
+    reserved,
+)
 from reference_impl.scheduler.plugins import DEFAULT_PROFILE
 from reference_impl.scheduler.preemption import UNDER_WAY
 from reference_impl.scheduler.queue import EMPTY_QUEUE, Queue, Waiting
@@ -52,6 +61,7 @@ BIND, REPORT, EVICT = "bind", "status", "preempt"
 CHOICES_MAX = 4
 FLUSH = "idle:flush"
 ASK = "ask:"
+PERMIT = "permit:"
 FLUSH_MS = 30_000
 SOURCE = "default-scheduler"
 ACTIONS = {"Scheduled": "Binding", "FailedScheduling": "Scheduling", "Preempted": "Preempting"}
@@ -99,6 +109,13 @@ class Attempt(NamedTuple):
     seen: tuple[str, ...] = ()
 
 
+class Permit(NamedTuple):
+    """A pod that is assumed on a node and waits for the permit to be bound."""
+
+    waiting: Waiting
+    node: str
+
+
 class Verdict(NamedTuple):
     """What the status of a pod is to say: why it waits, and for which node it was nominated."""
 
@@ -121,7 +138,8 @@ class Local(NamedTuple):
 
     `alone`: no binding of an earlier life is under way. `synced`: every cache has its first list.
     `snapshot` is the cache that decisions are made from, assumed pods included; `assumed` are
-    those of its pods that no watch event has confirmed. `flight` is the binding under way;
+    those of its pods that no watch event has confirmed. `flight` is the binding under way,
+    `permits` are assumed pods that wait for a permit, by key;
     `verdicts` are statuses to write, `due` those of them that can be sent now and `report` the
     one that was; `victims` are pods to remove, and `evicting` tells that a write about the first
     of them is under way. `scores` are those of the last attempt for each pod, if they are kept.
@@ -136,6 +154,7 @@ class Local(NamedTuple):
     queue: Queue = EMPTY_QUEUE
     attempt: Attempt | None = None
     flight: Flight | None = None
+    permits: FrozenMap[str, Permit] = EMPTY
     verdicts: FrozenMap[str, Verdict] = EMPTY
     due: tuple[str, ...] = ()
     report: str = ""
@@ -146,12 +165,14 @@ class Local(NamedTuple):
 
 
 class Scheduler(Component[Local]):
-    """See the head of this file. `keeps_scores`: so that a server can show them."""
+    """See the head of this file. `keeps_scores`: so that a server can show them; `profile`: the
+    plug-ins that decide."""
 
     name = "scheduler"
 
-    def __init__(self, keeps_scores: bool = False) -> None:
+    def __init__(self, keeps_scores: bool = False, profile: Profile = DEFAULT_PROFILE) -> None:
         self.keeps_scores = keeps_scores
+        self.profile = profile
 
     def init(self, io: Io) -> Local:
         io.after(FLUSH_MS, FLUSH)
@@ -178,6 +199,9 @@ class Scheduler(Component[Local]):
                                 for node in (best if len(best) <= CHOICES_MAX else best[:1]))
         elif local.queue.active:
             offered = (("attempt", (local.queue.active[0][3],)),)
+        if local.permits and local.flight is None:
+            offered = (*offered, *(("allow", (key,)) for key, permit in local.permits.items()
+                                   if self.may_bind(local, permit)))
         if local.due and not local.report:
             offered = (*offered, ("report", (local.due[0],)))
         if local.victims and not local.evicting:
@@ -195,6 +219,8 @@ class Scheduler(Component[Local]):
             return self.decide(local)
         if verb == "bind":
             return self.bind(local, str(args[1]), io)
+        if verb == "allow":
+            return self.allow(local, str(args[0]), io)
         if verb == "fail":
             return self.fail(local, io)
         if verb == "report":
@@ -215,6 +241,7 @@ class Scheduler(Component[Local]):
         """One line for traces and diagrams."""
         texts = {"list": "lists {0}", "attempt": "decides on pod {0}",
                  "bind": "assumes pod {0} on {1} and binds it",
+                 "allow": "binds pod {0}, which waited for its permit",
                  "fail": "puts pod {0} aside: no node takes it",
                  "report": "writes why pod {0} waits", "evict": "removes pod {0} for another",
                  "record": "writes the oldest event"}
@@ -224,7 +251,7 @@ class Scheduler(Component[Local]):
         """Take the pod whose turn it is and decide by the cache as it stands."""
         queue, waiting = queues.take(local.queue)
         pod = waiting.pod
-        decision = schedule(pod, local.snapshot)
+        decision = schedule(pod, local.snapshot, self.profile)
         if self.keeps_scores:
             before = local.scores if len(local.scores) < SCORES_KEPT_MAX else EMPTY
             local = local._replace(scores=before.set(pod.key, decision.scores))
@@ -239,14 +266,58 @@ class Scheduler(Component[Local]):
         waiting = local.queue.pods[attempt.key]
         if node not in local.snapshot.nodes:
             return local._replace(attempt=None, queue=queues.back_off(local.queue, waiting, io))
-        local = self.assume(local, waiting, node, io)
-        namespace, name = split_key(attempt.key)
+        pod, place = waiting.pod, local.snapshot.nodes[node]
+        snapshot = reserved(self.profile, pod, place, local.snapshot)
+        if type(snapshot) is Rejection:
+            return self.refused_late(local, snapshot, io)
+        assert isinstance(snapshot, Snapshot)
+        local = self.assume(local._replace(snapshot=snapshot), waiting, node, io)
+        verdict = permitted(self.profile, pod, place, local.snapshot)
+        if type(verdict) is Rejection:
+            return self.refused_late(self.forget(local, pod.key), verdict, io)
+        local = local._replace(attempt=None, queue=queues.drop(local.queue, attempt.key))
+        if type(verdict) is Wait:
+            io.after(verdict.at_most_ms, PERMIT + pod.key)
+            return local._replace(permits=local.permits.set(pod.key, Permit(waiting, node)))
+        return self.send_binding(local, waiting, node, io)
+
+    def send_binding(self, local: Local, waiting: Waiting, node: str, io: Io) -> Local:
+        """Ask the API server to bind an assumed pod."""
+        namespace, name = split_key(waiting.pod.key)
         binding = api.Binding(metadata=api.Metadata(name=name, namespace=namespace,
-                                                    uid=attempt.uid or None),
+                                                    uid=waiting.pod.uid or None),
                               target=api.ObjectReference(kind="Node", name=node))
         io.request("apiserver", BIND, requests.bind(namespace, name, binding))
-        return local._replace(attempt=None, flight=Flight(waiting, node),
-                              queue=queues.drop(local.queue, attempt.key))
+        return local._replace(flight=Flight(waiting, node))
+
+    def refused_late(self, local: Local, rejection: Rejection, io: Io) -> Local:
+        """Reserve or permit refuses the node: the attempt has failed."""
+        attempt = local.attempt
+        assert attempt is not None, "a late refusal without an attempt"
+        decision = Decision((), f"{', '.join(rejection.reasons)}.", refused_by=(rejection.plugin,))
+        return self.fail(local._replace(attempt=attempt._replace(decision=decision)), io)
+
+    def may_bind(self, local: Local, permit: Permit) -> bool:
+        """Whether the permit that a pod waits for is given now."""
+        node = local.snapshot.nodes.get(permit.node)
+        return node is not None and permitted(self.profile, permit.waiting.pod, node,
+                                              local.snapshot) is None
+
+    def allow(self, local: Local, key: str, io: Io) -> Local:
+        """The permit is given: bind the pod."""
+        permit = local.permits[key]
+        io.cancel(PERMIT + key)
+        return self.send_binding(local._replace(permits=local.permits.drop(key)), permit.waiting,
+                                 permit.node, io)
+
+    def permit_expired(self, local: Local, key: str, io: Io) -> Local:
+        """Nobody gave the permit in time: the pod gives its room back and tries again later."""
+        permit = local.permits.get(key)
+        if permit is None:
+            return local
+        local = self.forget(local._replace(permits=local.permits.drop(key)), key)
+        local = local._replace(queue=queues.back_off(local.queue, permit.waiting, io))
+        return self.happened(local, "pod gone", None, io)
 
     def assume(self, local: Local, waiting: Waiting, node: str, io: Io) -> Local:
         """Count the pod as being on the node, from now on."""
@@ -257,9 +328,11 @@ class Scheduler(Component[Local]):
             assumed=local.assumed.set(pod.key, Assumption(pod.uid, node)))
 
     def forget(self, local: Local, key: str) -> Local:
-        """The pod is not on the node it was assumed on: give its room back."""
-        return local._replace(snapshot=cache.remove_pod(local.snapshot, key),
-                              assumed=local.assumed.drop(key))
+        """The pod is not on the node it was assumed on: give its room back, and what was set aside
+        for it."""
+        snapshot = cache.release_volumes(cache.remove_pod(local.snapshot, key), key)
+        return local._replace(snapshot=snapshot, assumed=local.assumed.drop(key),
+                              permits=local.permits.drop(key))
 
     def fail(self, local: Local, io: Io) -> Local:
         """No node takes the pod: put it aside, say why, and make room if that helps."""
@@ -543,7 +616,8 @@ class Scheduler(Component[Local]):
         """Take a pod in at its node, in place of what was known under its name."""
         snapshot = local.snapshot if old is None else cache.remove_pod(local.snapshot, info.key)
         return local._replace(snapshot=cache.add_pod(snapshot, info),
-                              assumed=local.assumed.drop(info.key))
+                              assumed=local.assumed.drop(info.key),
+                              permits=local.permits.drop(info.key))
 
     def pod_waits(self, local: Local, info: PodInfo, io: Io) -> Local:
         """A pod wants a node."""
@@ -596,6 +670,8 @@ class Scheduler(Component[Local]):
             return local._replace(caches=local.caches.set(lane, again))
         if key == ASK:
             return self.on_bind_lane(local, CUT, io)
+        if key.startswith(PERMIT):
+            return self.permit_expired(local, key[len(PERMIT):], io)
         io.after(FLUSH_MS, FLUSH)
         queue = local.queue
         for name in queue.parked:
@@ -619,12 +695,13 @@ def _occupies_differently(old: PodInfo, new: PodInfo) -> bool:
 
 
 def helps(event: str, refused_by: tuple[str, ...]) -> bool:
-    """Whether an event may let a pod pass that these plug-ins refused."""
+    """Whether an event may let a pod pass that these plug-ins refused; any may, for plug-ins that
+    are not of the default profile."""
     if event == "pod updated":
         return True
     if not refused_by:
         return event == "node added"
-    return any(event in PLUGINS[name].helped_by for name in refused_by)
+    return any(name not in PLUGINS or event in PLUGINS[name].helped_by for name in refused_by)
 
 
 def node_helps(waiting: Waiting, node: NodeInfo) -> bool:

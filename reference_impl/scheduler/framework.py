@@ -1,8 +1,9 @@
 """The scheduling framework: what a plug-in may do, and how one pod is decided.
 
-Pre-filter, filter, post-filter (preemption), score and normalise are pure functions, as in
-Kubernetes documentation, "Scheduling Framework"; `decide.schedule` puts them together. Reserve,
-permit and bind are steps of the component, because they write. A plug-in is one file in `plugins/`;
+Pre-filter, filter, post-filter (preemption), score and normalise, reserve and permit are pure
+functions, as in Kubernetes documentation, "Scheduling Framework"; `decide.schedule` puts those of
+the scheduling cycle together, the component asks reserve and permit when it assumes a pod, and
+binds in a step of its own, because that writes. A plug-in is one file in `plugins/`;
 it may offer its filter or score over all nodes at once, and a test holds that form equal to the
 form for one node.
 
@@ -46,6 +47,12 @@ class Only(NamedTuple):
 
     state: Any
     names: frozenset[str]
+
+
+class Wait(NamedTuple):
+    """A permit that is not given yet, and for how long the pod may wait for it."""
+
+    at_most_ms: int
 
 
 class Plugin:
@@ -98,6 +105,16 @@ class Plugin:
         """Scores between 0 and SCORE_MAX."""
         return scores
 
+    def reserve(self, pod: PodInfo, node: NodeInfo, snapshot: Snapshot) -> Snapshot | Rejection:
+        """The snapshot in which what the pod needs beside its room is set aside for it, or why
+        that is not there any more. What is set aside is given back with the pod's room."""
+        return snapshot
+
+    def permit(self, pod: PodInfo, node: NodeInfo, snapshot: Snapshot) -> Wait | Rejection | None:
+        """None: the pod, assumed in the snapshot, may be bound. While one plug-in wants to wait
+        the pod keeps its room; it is asked again as the snapshot changes."""
+        return None
+
 
 class Decision(NamedTuple):
     """What became of an attempt.
@@ -132,6 +149,31 @@ class Profile(NamedTuple):
     def scoring(self) -> tuple[Plugin, ...]:
         """Those that score."""
         return tuple(plugin for plugin in self.plugins if plugin.scores)
+
+
+def reserved(profile: Profile, pod: PodInfo, node: NodeInfo,
+             snapshot: Snapshot) -> Snapshot | Rejection:
+    """Run the reserve points in order, up to the first that refuses."""
+    for plugin in profile.plugins:
+        found = plugin.reserve(pod, node, snapshot)
+        if type(found) is Rejection:
+            return found
+        assert isinstance(found, Snapshot)
+        snapshot = found
+    return snapshot
+
+
+def permitted(profile: Profile, pod: PodInfo, node: NodeInfo,
+              snapshot: Snapshot) -> Wait | Rejection | None:
+    """Run the permit points: a refusal wins, then the longest wait."""
+    longest: Wait | None = None
+    for plugin in profile.plugins:
+        found = plugin.permit(pod, node, snapshot)
+        if type(found) is Rejection:
+            return found
+        if type(found) is Wait and (longest is None or found > longest):
+            longest = found
+    return longest
 
 
 class Prepared(NamedTuple):

@@ -226,7 +226,7 @@ class Snapshot(NamedTuple):
     `nodes` by name; `pods` those that occupy a node, by key; `groups` the same pods, counted;
     `linked` names the groups with rules towards other pods; `soft` the nodes with a
     PreferNoSchedule taint; `images` on how many nodes an image is; `nominated` pods that wait for
-    victims to go, by key.
+    victims to go, by key; `volumes` those set aside for a pod, with its key.
     """
 
     nodes: FrozenMap[str, NodeInfo] = FrozenMap()
@@ -237,4 +237,5 @@ class Snapshot(NamedTuple):
     images: FrozenMap[str, int] = FrozenMap()
     strays: FrozenMap[str, tuple[str, ...]] = FrozenMap()
     nominated: FrozenMap[str, PodInfo] = FrozenMap()
+    volumes: FrozenMap[str, str] = FrozenMap()
     catalog: Catalog = Catalog()

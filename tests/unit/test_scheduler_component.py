@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.api.objects import Node, Pod, freeze, with_resource_version
+from model.api.objects import Node, Pod, PodSpec, freeze, thaw, with_resource_version
+from model.api.objects import read as api_read
 from model.api.requests import ObjectList, Reply, Request, WatchEvent, conflict, failure, refused
 from model.kernel.component import CUT, Io, Message
+from model.kernel.values import FrozenMap
+from reference_impl.scheduler import cache, read
 from reference_impl.scheduler.component import ALWAYS_WATCHED, Local, Scheduler, turned
+from reference_impl.scheduler.decide import schedule
+from reference_impl.scheduler.framework import Plugin, Profile, Rejection, Wait, reserved
+from reference_impl.scheduler.plugins import DEFAULT_PROFILE
+from reference_impl.scheduler.records import (
+    Catalog,
+    Claim,
+    NodeInfo,
+    PodInfo,
+    Snapshot,
+    StorageClass,
+    Volume,
+)
 
 SCHEDULER = Scheduler()
 
@@ -15,14 +30,16 @@ SCHEDULER = Scheduler()
 class Bench:
     """A scheduler with its last effects; `now` is its clock."""
 
-    def __init__(self, nodes: tuple[Node, ...] = (), pods: tuple[Pod, ...] = ()) -> None:
+    def __init__(self, nodes: tuple[Node, ...] = (), pods: tuple[Pod, ...] = (),
+                 scheduler: Scheduler = SCHEDULER) -> None:
+        self.scheduler = scheduler
         self.now = 0
         self.version = 10
         self.sent: list[tuple[str, str, Any]] = []
         self.timers: dict[str, int] = {}
-        self.local: Local = SCHEDULER.init(self.io())
+        self.local: Local = self.scheduler.init(self.io())
         first = {"nodes": nodes, "pods": pods}
-        assert ("list", ("pods",)) not in SCHEDULER.steps(self.local), "an old binding may live"
+        assert ("list", ("pods",)) not in scheduler.steps(self.local), "an old binding may live"
         self.get("bind", Reply(200, None))
         for lane in ALWAYS_WATCHED:
             self.step("list", lane)
@@ -47,13 +64,14 @@ class Bench:
     def step(self, verb: str, *args: str) -> Request | None:
         """Take an own step that is offered; the request it sends."""
         if verb != "list":
-            assert (verb, args) in SCHEDULER.steps(self.local), SCHEDULER.steps(self.local)
-        self.keep(SCHEDULER.step(self.local, verb, args, self.io()))
+            offered = self.scheduler.steps(self.local)
+            assert (verb, args) in offered, offered
+        self.keep(self.scheduler.step(self.local, verb, args, self.io()))
         return self.sent[0][2] if self.sent else None
 
     def get(self, lane: str, body: Any) -> Request | None:
         """Deliver a message; the request it makes the scheduler send."""
-        self.keep(SCHEDULER.receive(self.local, Message("apiserver", lane, body), self.io()))
+        self.keep(self.scheduler.receive(self.local, Message("apiserver", lane, body), self.io()))
         return self.sent[0][2] if self.sent else None
 
     def see(self, lane: str, kind: Any, obj: Any) -> None:
@@ -64,11 +82,11 @@ class Bench:
     def fire(self, key: str) -> None:
         """A timer fires, at its time."""
         self.now = max(self.now, self.timers.pop(key))
-        self.keep(SCHEDULER.timer(self.local, key, self.io()))
+        self.keep(self.scheduler.timer(self.local, key, self.io()))
 
     def verbs(self) -> list[str]:
         """The verbs of the own steps offered, events aside."""
-        return [verb for verb, _ in SCHEDULER.steps(self.local) if verb != "record"]
+        return [verb for verb, _ in self.scheduler.steps(self.local) if verb != "record"]
 
     def used(self, node: str) -> int:
         """Processor taken on a node, in thousandths."""
@@ -296,3 +314,98 @@ def test_a_bound_pod_is_never_bound_again() -> None:
     bench.step("attempt", "default/p")
     bench.see("pods", "MODIFIED", make_pod("p", on="n1"))
     assert bench.verbs() == []
+
+
+class Together(Plugin):
+    """A plug-in of a user's own: pods of a gang are bound when two of them have a node."""
+
+    name = "Together"
+
+    def permit(self, pod: PodInfo, node: NodeInfo, snapshot: Snapshot) -> Wait | Rejection | None:
+        gang = pod.needs.labels.get("gang")
+        if gang == "none":
+            return Rejection("Together", ("no gang is wanted",))
+        there = sum(each.needs.labels.get("gang") == gang for each in snapshot.pods.values())
+        return None if gang is None or there >= 2 else Wait(5_000)
+
+
+GANGS = Scheduler(profile=Profile((*DEFAULT_PROFILE.plugins, Together())))
+
+
+def in_gang(name: str, gang: str = "g") -> Pod:
+    pod = make_pod(name)
+    return pod._replace(metadata=pod.metadata._replace(labels=(("gang", gang),)))
+
+
+def test_a_pod_waits_assumed_until_its_permit_is_given() -> None:
+    bench = Bench((make_node("n1"),), (in_gang("a"), in_gang("b")), GANGS)
+    bench.step("attempt", "default/a")
+    assert bench.step("bind", "default/a", "n1") is None, "no permit, no binding"
+    assert bench.used("n1") == 1000
+    assert bench.verbs() == ["attempt"], "others go on meanwhile"
+    bench.step("attempt", "default/b")
+    sent = bench.step("bind", "default/b", "n1")
+    assert sent is not None
+    assert sent.name == "b"
+    bench.get("bind", OK)
+    sent = bench.step("allow", "default/a")
+    assert sent is not None
+    assert sent.name == "a"
+    assert not bench.local.permits
+    assert "permit:default/a" not in bench.timers
+
+
+def test_a_permit_that_is_not_given_in_time_frees_the_room() -> None:
+    bench = Bench((make_node("n1"),), (in_gang("a"),), GANGS)
+    bench.step("attempt", "default/a")
+    bench.step("bind", "default/a", "n1")
+    bench.fire("permit:default/a")
+    assert bench.now == 5_000
+    assert bench.used("n1") == 0
+    assert "backoff:default/a" in bench.timers
+    bench.fire("backoff:default/a")
+    assert bench.verbs() == ["attempt"]
+
+
+def test_a_pod_that_goes_while_it_waits_for_its_permit_frees_the_room() -> None:
+    bench = Bench((make_node("n1"),), (in_gang("a"),), GANGS)
+    bench.step("attempt", "default/a")
+    bench.step("bind", "default/a", "n1")
+    bench.see("pods", "DELETED", in_gang("a"))
+    assert bench.used("n1") == 0
+    assert not bench.local.permits
+    bench.fire("permit:default/a")
+    assert bench.verbs() == []
+
+
+def test_a_permit_that_is_refused_puts_the_pod_aside() -> None:
+    bench = Bench((make_node("n1"),), (in_gang("a", "none"),), GANGS)
+    bench.step("attempt", "default/a")
+    assert bench.step("bind", "default/a", "n1") is None
+    assert bench.used("n1") == 0
+    assert bench.local.verdicts["default/a"].message == "no gang is wanted."
+
+
+def test_a_volume_is_set_aside_for_one_pod() -> None:
+    """Two claims wait for a node; there is one volume, and it is given back with the pod's room."""
+    claims = FrozenMap((f"default/{name}", Claim("", "slow", 1, ("ReadWriteOnce",)))
+                       for name in ("one", "two"))
+    volume = Volume("v", True, "slow", 5, ("ReadWriteOnce",), None)
+    catalog = Catalog(claims=claims, volumes=FrozenMap([("v", volume)]),
+                      classes=FrozenMap([("slow", StorageClass(True, False))]))
+    snapshot = cache.set_node(Snapshot(catalog=catalog), read.node_info(make_node("n1")))
+    pods = {}
+    for name in ("one", "two"):
+        pod = make_pod(name)
+        document = {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": name}}]}
+        spec = api_read(PodSpec, {**thaw(pod)["spec"], **document})
+        pods[name] = read.pod_info(pod._replace(spec=spec))
+    node = snapshot.nodes["n1"]
+    assert schedule(pods["two"], snapshot).best == ("n1",)
+    taken = reserved(DEFAULT_PROFILE, pods["one"], node, snapshot)
+    assert isinstance(taken, Snapshot)
+    assert dict(taken.volumes.items()) == {"v": "default/one"}
+    late = reserved(DEFAULT_PROFILE, pods["two"], node, taken)
+    assert isinstance(late, Rejection)
+    assert schedule(pods["two"], taken).best == ()
+    assert cache.release_volumes(taken, "default/one") == snapshot

@@ -44,30 +44,52 @@ class VolumeBinding(Plugin):
             if storage is None or not storage.waits:
                 return _UNBOUND
             if not storage.provisions:
-                waiting.append(_candidates(claim, snapshot))
+                waiting.append(_candidates(claim, pod, snapshot))
         return (tuple(bound), tuple(waiting)) if pod.needs.claims else SKIP
 
     def filter(self, state: Any, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         bound, waiting = state
         if not all(_reaches(volume, node) for volume in bound):
             return _CONFLICT
-        taken: set[str] = set()
-        for candidates in waiting:
-            volume = next((each for each in candidates
-                           if each.name not in taken and _reaches(each, node)), None)
-            if volume is None:
-                return _NO_VOLUME
-            taken.add(volume.name)
-        return None
+        return None if _chosen(waiting, node) is not None else _NO_VOLUME
+
+    def reserve(self, pod: PodInfo, node: NodeInfo, snapshot: Snapshot) -> Snapshot | Rejection:
+        """Set the volumes aside that the pod's claims will be bound to."""
+        if not pod.needs.claims:
+            return snapshot
+        state = self.pre_filter(pod, snapshot)
+        if type(state) is Rejection:
+            return state
+        chosen = _chosen(state[1], node)
+        if chosen is None:
+            return _NO_VOLUME
+        volumes = snapshot.volumes
+        for name in chosen:
+            volumes = volumes.set(name, pod.key)
+        return snapshot._replace(volumes=volumes)
+
+
+def _chosen(waiting: tuple[tuple[Volume, ...], ...], node: NodeInfo) -> list[str] | None:
+    """A volume for each waiting claim that reaches the node; None when one has none."""
+    taken: list[str] = []
+    for candidates in waiting:
+        volume = next((each for each in candidates
+                       if each.name not in taken and _reaches(each, node)), None)
+        if volume is None:
+            return None
+        taken.append(volume.name)
+    return taken
 
 
 def _reaches(volume: Volume, node: NodeInfo) -> bool:
     return volume.terms is None or any(term_matches(term, node) for term in volume.terms)
 
 
-def _candidates(claim: Claim, snapshot: Snapshot) -> tuple[Volume, ...]:
-    """The volumes that could serve a claim, the smallest first."""
+def _candidates(claim: Claim, pod: PodInfo, snapshot: Snapshot) -> tuple[Volume, ...]:
+    """The volumes that could serve a claim, the smallest first; not those that are set aside for
+    another pod."""
     fitting = [volume for volume in snapshot.catalog.volumes.values()
-               if volume.available and volume.storage_class == claim.storage_class
+               if volume.available and snapshot.volumes.get(volume.name, pod.key) == pod.key
+               and volume.storage_class == claim.storage_class
                and volume.size >= claim.size and set(claim.modes) <= set(volume.modes)]
     return tuple(sorted(fitting, key=lambda volume: (volume.size, volume.name)))
