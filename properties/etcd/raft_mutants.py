@@ -19,12 +19,13 @@ from properties.etcd.raft import (
     a_vote_is_kept_for_its_term,
     members_that_applied_the_same_have_the_same_store,
 )
+from properties.etcd.raft_refinement import REFINEMENT
 from properties.etcd.watch import what_a_client_has_watched_is_what_happened
 from reference_impl.etcd import cluster, raft
 from reference_impl.etcd.apply import performed
 from reference_impl.etcd.cluster import ClusterMember, Command, Node, Propose
 from reference_impl.etcd.member import Member
-from reference_impl.etcd.raft import Ask, Install, Raft, Turn
+from reference_impl.etcd.raft import Ask, Install, Raft, Turn, voters_of
 from reference_impl.etcd.store import Store
 
 _RAFT = "reference_impl.etcd.raft"
@@ -54,6 +55,22 @@ def _votes_for_shorter_logs(self: Turn, source: str, ask: Ask) -> None:
     """A candidate's log is not compared with the own one."""
     _asked(self, source, ask._replace(last=max(ask.last, self.log.last),
                                       last_term=max(ask.last_term, self.log.last_term)))
+
+
+def _counts_copies_of_any_term(self: Turn) -> None:
+    """Whatever a majority has is taken as committed (Raft, figure 8)."""
+    voters = voters_of(self.log)
+    copies = [self.disk.log.last if name == self.name else self.progress[name].match
+              for name in voters]
+    place = sorted(copies, reverse=True)[len(voters) // 2]
+    if place > self.commit and self.log.term_at(place) != self.term:
+        self.commit = place
+        self.story = self.story._replace(done=self.story.done.set(self.term, place))
+        self.moves.append(("commit", self.term, place))
+    _count_copies(self)
+
+
+_count_copies = Turn._count_copies
 
 
 # -- what etcd has had ---------------------------------------------------------------------------
@@ -122,6 +139,11 @@ MUTANTS = (
            a_leader_has_every_committed_entry.name,
            ((f"{_RAFT}:Turn._asked", _votes_for_shorter_logs),), scenario="etcd-elections",
            faults="crash,drop"),
+    Mutant("raft-commit-by-counting", "entries of earlier terms are committed by counting copies",
+           REFINEMENT.name,
+           ((f"{_RAFT}:Turn._count_copies", _counts_copies_of_any_term),
+            # A leader sends its own first entry along with those before it, where there is room.
+            (f"{_RAFT}:ENTRIES_MAX", 1)), scenario="etcd-elections", faults="drop,crash"),
     Mutant("txn-compacted-range-diverges", "etcd-txn-compacted-range-diverges",
            members_that_applied_the_same_have_the_same_store.name,
            ((f"{_CLUSTER}:ClusterMember._performed", _reads_dropped_where_nobody_waits),),

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from model.kernel.values import EMPTY, FrozenMap
+from reference_impl.etcd.story import NO_MOVES, Ledger, Move, Story, promised, with_moves
 
 ENTRIES_MAX = 32  # how many entries one message carries
 Role = Literal["follower", "pre-candidate", "candidate", "leader"]
@@ -91,6 +92,10 @@ class Disk(NamedTuple):
     vote: str = ""
     log: Log = Log()
 
+    def has(self, term: int, vote: str, log: Log) -> bool:
+        """Whether just this is on it."""
+        return (log is self.log or log == self.log) and (term, vote) == (self.term, self.vote)
+
 
 class Progress(NamedTuple):
     """What a leader knows of a follower: what it has, what to send next, which round it answered.
@@ -115,7 +120,10 @@ class Read(NamedTuple):
 
 
 class Raft(NamedTuple):
-    """One member's part. `held`: messages that leave when `disk` holds what they promise."""
+    """One member's part. `held`: messages that leave when `disk` holds what they promise.
+
+    `story` is what was done, `unsaid` what it will tell beside that once the disk has it.
+    """
 
     name: str
     disk: Disk = Disk()
@@ -131,13 +139,13 @@ class Raft(NamedTuple):
     reads: tuple[Read, ...] = ()
     held: tuple[tuple[str, Any], ...] = ()
     removed: bool = False
+    story: Story = Story()
+    unsaid: tuple[Move, ...] = NO_MOVES
 
     @property
     def synced(self) -> bool:
         """Whether all that was written is durable."""
-        disk = self.disk
-        return (self.log is disk.log or self.log == disk.log) and (
-            self.term, self.vote) == (disk.term, disk.vote)
+        return self.disk.has(self.term, self.vote, self.log)
 
     @property
     def voters(self) -> tuple[str, ...]:
@@ -170,7 +178,8 @@ def restarted(raft: Raft, lost: bool, applied: int) -> Raft:
     """The member after a crash: with all that was written, or (`lost`) with what was durable."""
     term, vote, log = raft.disk if lost else (raft.term, raft.vote, raft.log)
     return Raft(raft.name, raft.disk, term, vote, log, max(applied, log.base),
-                removed=raft.removed)
+                removed=raft.removed, story=raft.story,
+                unsaid=NO_MOVES if lost else raft.unsaid)
 
 
 # -- messages ------------------------------------------------------------------------------------
@@ -253,7 +262,8 @@ class Turn:
         self.commit, self.role, self.leader = raft.commit, raft.role, raft.leader
         self.granted, self.progress = raft.granted, raft.progress
         self.round, self.reads, self.held = raft.round, raft.reads, raft.held
-        self.removed = raft.removed
+        self.removed, self.story, self.unsaid = raft.removed, raft.story, raft.unsaid
+        self.moves: list[Move] = []
         self.sent: list[tuple[str, Any]] = []
         self.confirmed: list[tuple[str, tuple[int, int], int]] = []
         self.installed: Install | None = None
@@ -261,13 +271,31 @@ class Turn:
 
     def done(self) -> Raft:
         """The value after the turn; messages wait unless all that was written is durable."""
+        if self.unsaid and self._synced():
+            self._say()
+        story = with_moves(self.story, tuple(self.moves)) if self.moves else self.story
         raft = Raft(self.name, self.disk, self.term, self.vote, self.log, self.commit, self.role,
                     self.leader, self.granted, self.progress, self.round, self.reads, self.held,
-                    self.removed)
-        if not raft.synced or not self.held:
+                    self.removed, story, self.unsaid)
+        if not self.held or not self._synced():
             return raft
         self.sent += self.held
         return raft._replace(held=())
+
+    def _synced(self) -> bool:
+        return self.disk.has(self.term, self.vote, self.log)
+
+    def _say(self) -> None:
+        """What was promised is durable, and enters the story."""
+        if not self.unsaid:
+            return
+        log = self.disk.log
+        self.story = promised(self.story, self.unsaid, log.last_term, log.last)
+        self.moves += self.unsaid
+        self.unsaid = NO_MOVES
+
+    def _promise(self, *move: str | int) -> None:
+        self.unsaid = (*self.unsaid, move)
 
     # -- what happens to a member ---------------------------------------------------------------
 
@@ -338,6 +366,7 @@ class Turn:
     def sync(self) -> None:
         """The disk has what was written."""
         self.disk = Disk(self.term, self.vote, self.log)
+        self._say()
         if self.role == "leader":
             self._count_copies()
         elif self.role == "candidate":
@@ -366,6 +395,8 @@ class Turn:
     def _run(self) -> None:
         self.term, self.vote, self.role = self.term + 1, self.name, "candidate"
         self.held = ()
+        self._promise("rise", self.term)
+        self._promise("give_vote", self.term, self.name)
         self._stand(False)
 
     def _asked(self, source: str, ask: Ask) -> None:
@@ -383,6 +414,8 @@ class Turn:
             self._follow(ask.term, "")
         granted = ask.term == self.term and self.vote in ("", source) and newer
         if granted:
+            if not self.vote:
+                self._promise("give_vote", self.term, source)
             self.vote, self.heard = source, True
         self.held = (*self.held, (source, Answer(self.term, granted, False)))
 
@@ -410,6 +443,10 @@ class Turn:
 
     def _lead(self) -> None:
         self.role, self.leader, self.granted = "leader", self.name, ()
+        log, story = self.log, self.story
+        self.story = story._replace(ledgers=story.ledgers.set(
+            self.term, Ledger(log.last_term, log.last, log.last)))
+        self.moves.append(("lead", self.term))
         self.round, self.reads = 0, ()
         self.progress = FrozenMap((name, Progress(0, self.log.last + 1))
                                   for name in voters_of(self.log) if name != self.name)
@@ -420,6 +457,7 @@ class Turn:
     def _follow(self, term: int, leader: str) -> None:
         if term > self.term:
             self.term, self.vote, self.held = term, "", ()
+            self._promise("rise", term)
         self.role, self.leader = "follower", leader
         self.granted, self.progress, self.reads = (), EMPTY, ()
 
@@ -431,6 +469,11 @@ class Turn:
 
     def _extend(self, command: Any) -> None:
         self.log = self.log._replace(entries=(*self.log.entries, Entry(self.term, command)))
+        ledgers, last = self.story.ledgers, self.log.last
+        self.story = self.story._replace(
+            ledgers=ledgers.set(self.term, ledgers[self.term]._replace(size=last)))
+        self.moves.append(("extend", self.term, last))
+        self._promise("accept", self.term, last)
         if type(command) is Config:
             known = self.progress
             self.progress = FrozenMap((name, known.get(name, Progress(0, self.log.last)))
@@ -474,7 +517,13 @@ class Turn:
         self._merge(prev, entries)
         match = prev + len(entries)
         self.commit = max(self.commit, min(commit, match))
+        self._keep(match)
         self.held = (*self.held, (source, Appended(self.term, True, match, round_)))
+
+    def _keep(self, match: int) -> None:
+        """The leader's log up to `match` is promised, unless it was already."""
+        if match and match > self.story.acked.get(self.term, 0):
+            self._promise("accept", self.term, match)
 
     def _hint(self, prev: int) -> int:
         """The newest place where the logs may agree: before all entries of the term that differs"""
@@ -530,8 +579,8 @@ class Turn:
             self.log = log.after(place) if agrees else Log(message.voters, place,
                                                            message.place_term)
             self.disk = Disk(self.term, self.vote, self.log)
-        self.held = (*self.held,
-                     (source, Appended(self.term, True, min(place, self.commit), message.round)))
+        self._keep(place)
+        self.held = (*self.held, (source, Appended(self.term, True, place, message.round)))
 
     # -- commitment -----------------------------------------------------------------------------
 
@@ -547,6 +596,8 @@ class Turn:
         if place <= self.commit or self.log.term_at(place) != self.term:
             return
         self.commit = place
+        self.story = self.story._replace(done=self.story.done.set(self.term, place))
+        self.moves.append(("commit", self.term, place))
         self.reads = tuple([read._replace(place=place) if read.place < 0 else read
                             for read in self.reads])
         self._broadcast()
