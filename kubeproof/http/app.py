@@ -197,7 +197,8 @@ class App:
             # Nothing was there to patch, so the patch was not looked at.
             warnings = ()
         return self._shown(reply, wish, tuple(
-            ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)),
+            ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)
+            if each.isprintable()),
             target.resource)
 
     def _shown(self, reply: Reply, wish: Wish,
@@ -242,6 +243,9 @@ class App:
             if isinstance(parsed, Status):
                 return parsed
             deletion = parsed
+        wrong = paths.options_fault(query, deletion)
+        if wrong:
+            return bad_request(wrong)
         options = paths.options_of(query, deletion)
         if verb in ("create", "update", "patch"):
             fault = bodies.options_fault(verb, options, query.get("dryRun", ""),

@@ -74,10 +74,38 @@ def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
 
 
 _OF_DELETION = ("gracePeriodSeconds", "propagationPolicy", "orphanDependents", "dryRun")
+_NUMBERS = ("limit", "timeoutSeconds", "gracePeriodSeconds")
+_TYPES = {"gracePeriodSeconds": (int, "int64"), "orphanDependents": (bool, "bool"),
+          "propagationPolicy": (str, "string"), "dryRun": (list, "[]string"),
+          "preconditions": (dict, "v1.Preconditions")}
+_DIGITS_MAX = 18
+
+
+def options_fault(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
+    """What is wrong with the numbers in a query, or with the types in the options of a deletion;
+    "" when nothing is."""
+    for field in _NUMBERS:
+        text = query.get(field, "")
+        digits = text[1:] if text[:1] in ("-", "+") else text
+        if text and not (digits.isascii() and digits.isdigit()):
+            return f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        if len(digits.lstrip("0")) > _DIGITS_MAX:
+            return f'strconv.ParseInt: parsing "{text}": value out of range'
+    for field, (kind, name) in _TYPES.items():
+        value = body.get(field)
+        if value is not None and (not isinstance(value, kind)
+                                  or (kind is int and isinstance(value, bool))):
+            return (f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: '
+                    f"cannot unmarshal into Go struct field DeleteOptions.{field} of type {name}")
+    for field, value in (body.get("preconditions") or {}).items():
+        if value is not None and not isinstance(value, str):
+            return f"preconditions.{field} is a string"
+    return ""
 
 
 def options_of(query: Mapping[str, str], body: Mapping[str, Any] | None) -> Options:
-    """The options in the query; those of a deletion are in its body, if it has one."""
+    """The options in the query; those of a deletion are in its body, if it has one. `options_fault`
+    has found nothing wrong with them."""
     if body:
         query = {key: value for key, value in query.items() if key not in _OF_DELETION}
     body = body or {}
@@ -95,11 +123,11 @@ def options_of(query: Mapping[str, str], body: Mapping[str, Any] | None) -> Opti
         field_selector=query.get("fieldSelector", ""),
         resource_version=query.get("resourceVersion") or None,
         resource_version_match=query.get("resourceVersionMatch", ""),
-        limit=int(limit) if limit.isdigit() else 0, continue_=query.get("continue", ""),
+        limit=max(0, int(limit or 0)), continue_=query.get("continue", ""),
         allow_bookmarks=query.get("allowWatchBookmarks", "false") in _TRUE,
         send_initial_events=query.get("sendInitialEvents", "false") in _TRUE,
-        timeout_seconds=int(timeout) if timeout.isdigit() else None,
-        grace_period_seconds=int(grace) if grace is not None else None,
+        timeout_seconds=max(0, int(timeout)) if timeout else None,
+        grace_period_seconds=int(grace) if grace not in (None, "") else None,
         precondition_uid=preconditions.get("uid"),
         precondition_resource_version=preconditions.get("resourceVersion"),
         propagation_policy=policy, dry_run=dry, field_manager=query.get("fieldManager", ""),
