@@ -20,10 +20,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from model.api.objects import (
+    ConfigMap,
     Metadata,
+    Pairs,
+    Secret,
     api_version_of,
     canonical_json,
-    rest_fields,
     thaw,
     timestamp,
     with_metadata,
@@ -151,13 +153,16 @@ def _order(entry: Entry) -> tuple[str, ...]:
 
 def with_entries(obj: Any, entries: tuple[Entry, ...]) -> Any:
     """The object with these entries, in the order in which Kubernetes writes them."""
+    return with_metadata(obj, obj.metadata._replace(rest=_rest_with(obj.metadata.rest, entries)))
+
+
+def _rest_with(rest: bytes, entries: tuple[Entry, ...]) -> bytes:
     kept = _capped([each for each in entries if each.fields])
-    fields = rest_fields(obj.metadata)
+    fields: dict[str, Any] = json.loads(rest) if rest else {}
     fields.pop(FIELD, None)
     if kept:
         fields[FIELD] = [_document(each) for each in sorted(kept, key=_order)]
-    rest = canonical_json(fields) if fields else b""
-    return with_metadata(obj, obj.metadata._replace(rest=rest))
+    return canonical_json(fields) if fields else b""
 
 
 def _capped(entries: list[Entry]) -> list[Entry]:
@@ -217,18 +222,28 @@ def created(obj: Any, author: Author, shape: Shape) -> Any:
     """A new object, owned by its creator as it was sent and defaulted."""
     metadata = obj.metadata
     bare = with_metadata(obj, Metadata(
-        generate_name=metadata.generate_name and "x", labels=metadata.labels,
-        annotations=metadata.annotations, owner_references=metadata.owner_references,
-        finalizers=metadata.finalizers))
-    fields = _created_fields(bare, shape)
-    return with_entries(obj, (Entry(author.manager, UPDATE, api_version_of(obj),
-                                    author.subresource, timestamp(author.now), fields),))
+        generate_name=metadata.generate_name and "x", labels=_names_of(metadata.labels),
+        annotations=_names_of(metadata.annotations),
+        owner_references=metadata.owner_references, finalizers=metadata.finalizers))
+    if type(obj) in (ConfigMap, Secret):
+        bare = bare._replace(data=_names_of(obj.data))
+    # Many objects of one shape come at a time, from one client: what they get is kept ready.
+    rest = _created_rest(bare, metadata.rest, author.manager, author.subresource,
+                         timestamp(author.now), shape)
+    return with_metadata(obj, metadata._replace(rest=rest))
+
+
+def _names_of(pairs: Pairs | None) -> Pairs | None:
+    """A map without its values, which ownership does not depend on."""
+    return pairs and tuple((key, "") for key, _ in pairs)
 
 
 @lru_cache(maxsize=4096)
-def _created_fields(obj: Any, shape: Shape) -> Tree | None:
-    changed, _ = compared(_empty(obj), thaw(obj), shape)
-    return _owned(changed, "")
+def _created_rest(bare: Any, rest: bytes, manager: str, subresource: str, time: str,
+                  shape: Shape) -> bytes:
+    changed, _ = compared(_empty(bare), thaw(bare), shape)
+    entry = Entry(manager, UPDATE, api_version_of(bare), subresource, time, _owned(changed, ""))
+    return _rest_with(rest, (entry,))
 
 
 def updated(old: Any, new: Any, author: Author, shape: Shape) -> Any:
@@ -254,19 +269,27 @@ def updated(old: Any, new: Any, author: Author, shape: Shape) -> Any:
 def _change(old: Any, new: Any, subresource: str, shape: Shape) -> tuple[Tree | None, Tree | None]:
     """What a write changed and removed, without the fields that nobody owns."""
     before, after = _different_parts(old, new)
-    changed, removed = compared(_bare(before), _bare(after), shape)
+    changed, removed = compared(before, after, shape)
     return _owned(changed, subresource), _owned(removed, subresource)
+
+
+_CLIENTS_METADATA = ("generate_name", "labels", "annotations", "owner_references", "finalizers")
 
 
 def _different_parts(old: Any, new: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both objects as documents, without the parts that are equal anyway."""
     if type(old) is not type(new):
-        return thaw(old), thaw(new)
-    names = [name for name, one, other in zip(old._fields[2:], old[2:], new[2:], strict=True)
-             if one is not other and one != other and name not in ("rest", "api_version")]
-    same = {name: None for name in old._fields[2:]
-            if name not in names and name not in ("rest", "api_version")}
-    return thaw(old._replace(**same)), thaw(new._replace(**same))
+        return _bare(thaw(old)), _bare(thaw(new))
+    one, other = old.metadata, new.metadata
+    names = [name for name in _CLIENTS_METADATA if getattr(one, name) != getattr(other, name)]
+    same = {name: None for name, mine, theirs in zip(old._fields[2:], old[2:], new[2:], strict=True)
+            if name not in ("rest", "api_version") and (mine is theirs or mine == theirs)}
+    return (thaw(old._replace(metadata=_part(one, names), **same)),
+            thaw(new._replace(metadata=_part(other, names), **same)))
+
+
+def _part(metadata: Metadata, names: list[str]) -> Metadata:
+    return Metadata(**{name: getattr(metadata, name) for name in names})
 
 
 def _bare(document: dict[str, Any]) -> dict[str, Any]:
@@ -280,13 +303,14 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
 
 def _owned(fields: Tree | None, subresource: str) -> Tree | None:
     """A set without what nobody owns, and without what the request cannot write."""
-    fields = difference(fields, _UNTRACKED)
+    if fields is not None and not _UNTRACKED.keys().isdisjoint(fields):
+        fields = difference(fields, _UNTRACKED)
     if fields is None:
         return None
-    ignored = {"f:spec": fields.get("f:spec")} if subresource == "status" else {
-        "f:status": fields.get("f:status")}
-    return difference(fields, {key: value for key, value in ignored.items()
-                               if value is not None} or None)
+    other = "f:spec" if subresource == "status" else "f:status"
+    if other not in fields:
+        return fields
+    return difference(fields, {other: fields[other]})
 
 
 # -- apply ---------------------------------------------------------------------------------------
