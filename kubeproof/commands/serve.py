@@ -54,6 +54,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         "is made up")
     parser.add_argument("--service-account-signing-key-file", type=Path, metavar="PEM",
                         help="the RSA key that signs service account tokens (default: a new one)")
+    parser.add_argument("--audit-log", type=Path, metavar="FILE",
+                        help="append who asked what to this file, one JSON object a line")
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE",
                         help="write what a client needs to be the first user")
     parser.add_argument("--insecure", action="store_true",
@@ -84,7 +86,11 @@ def run(options: argparse.Namespace) -> int:
     wires = wire.Wires()
     engine = _engine(options, scenario)
     app = App(engine, tokens, "no-anonymous" not in parts, cut=wires.cut)
-    config = uvicorn.Config(app, host=options.host, port=options.port, log_level="warning",
+    front: Any = app
+    if options.audit_log is not None:
+        from kubeproof.http.audit import Audit
+        front = Audit(app, options.audit_log)
+    config = uvicorn.Config(front, host=options.host, port=options.port, log_level="warning",
                             access_log=False, timeout_graceful_shutdown=1, http=wires.protocol(),
                             h11_max_incomplete_event_size=2 * 65536,
                             ssl_certfile=pair and pair[0], ssl_keyfile=pair and pair[1])

@@ -128,7 +128,7 @@ def _extra(claims: dict[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     for kind in ("node", "pod"):
         if kind in private:
             found[f"{kind}-name"] = private[kind]["name"]
-            found[f"{kind}-uid"] = private[kind]["uid"]
+            found[f"{kind}-uid"] = private[kind].get("uid", "")
     return tuple((f"{EXTRA}{key}", (found[key],)) for key in sorted(found) if found[key])
 
 
