@@ -14,7 +14,15 @@ from kubeproof.http.bodies import Body
 from kubeproof.http.discovery import Served
 from kubeproof.http.paths import Target
 from model.api.objects import Generic, freeze, thaw
-from model.api.requests import ObjectList, Patch, Status, bad_request, document_of, failure
+from model.api.requests import (
+    ObjectList,
+    Patch,
+    Status,
+    WatchEvent,
+    bad_request,
+    document_of,
+    failure,
+)
 from model.api.resources import Resource
 from model.kernel.values import EMPTY
 from model.kernel.world import World
@@ -142,6 +150,22 @@ class Custom:
         metadata = {"continue": "", **document_of(body._replace(items=()))["metadata"]}
         return {"apiVersion": resource.api_version, "kind": kind, "metadata": metadata,
                 "items": items}
+
+    def event(self, found: WatchEvent, form: str, world: World,
+              first: bool) -> dict[str, Any] | None:
+        """An event about a custom resource as a table; None for what looks like any other."""
+        obj = found.object
+        if form != "Table" or type(obj) is not Generic or found.type == "BOOKMARK":
+            return None
+        self.served(world)
+        resource = next((known for known, _ in self._known.values()
+                         if (known.api_version, known.kind) == (obj.api_version, obj.kind)), None)
+        if resource is None:
+            return None
+        table = self._table(resource, obj, [thaw(obj)], world.now)
+        if not first:
+            table["columnDefinitions"] = None
+        return {"type": found.type, "object": table}
 
     def _table(self, resource: Resource, body: Any, items: list[dict[str, Any]],
                now: int) -> dict[str, Any]:

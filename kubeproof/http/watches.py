@@ -12,12 +12,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kubeproof.http import render
+from kubeproof.http.custom import Custom
 from kubeproof.http.engine import Engine
 from kubeproof.http.render import Wish
 from model.api.requests import Options, Status, WatchEvent, too_old
 from model.kernel.values import EMPTY
 from model.kernel.world import World
 from reference_impl.apiserver import rest, storage
+from reference_impl.apiserver.registry import custom
 from reference_impl.apiserver.state import Change, State, Watcher
 
 QUEUE_BYTES_MAX = 8 * 1024 * 1024
@@ -104,6 +106,7 @@ class Feed:
         self.engine = engine
         self.outward = outward
         self.texts = render.Texts()
+        self.custom = Custom()
         self.cursors = 0
         self.dropped = 0
         self._audiences: dict[_View, Audience] = {}
@@ -134,7 +137,7 @@ class Feed:
             for obj in local.cache.get(resource, EMPTY).values():
                 if storage.selected(watcher, obj):
                     cursor.show(WatchEvent("ADDED", obj))
-            kind = storage.resource_named(resource)
+            kind = custom.resource_in(local.cache, resource)
             if options.send_initial_events and options.allow_bookmarks and kind is not None:
                 cursor.show(storage.bookmark(kind, local.revision, True))
         elif window is not None:
@@ -236,7 +239,7 @@ class Feed:
         world = self.engine.world
         local: State = world["apiserver"]
         for audience in self._audiences.values():
-            resource = storage.resource_named(audience.view.resource)
+            resource = custom.resource_in(local.cache, audience.view.resource)
             for cursor in list(audience.members):
                 if resource is not None and 0 < cursor.next_bookmark_ms <= world.now:
                     cursor.next_bookmark_ms = world.now + BOOKMARK_EVERY_MS
@@ -282,5 +285,7 @@ class Feed:
             event = event._replace(object=self.outward(event.object))
         if wish.form == render.PLAIN and not isinstance(event.object, Status):
             return self.texts.event(event.type, event.object)
-        shown = render.event(event, wish, self.engine.world.now, first)
+        shown = self.custom.event(event, wish.form, self.engine.world, first)
+        if shown is None:
+            shown = render.event(event, wish, self.engine.world.now, first)
         return render.compact(shown) + b"\n"

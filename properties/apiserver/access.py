@@ -23,9 +23,9 @@ from properties.apiserver import rights
 from properties.apiserver.rights import KUBELET, SUPERUSERS, Right
 from properties.reading import KV, objects
 from reference_impl.apiserver.access import authorization, escalation
+from reference_impl.apiserver.registry.custom import resource_in
 from reference_impl.apiserver.registry.store import Store
 from reference_impl.apiserver.state import Pending, User
-from reference_impl.apiserver.storage import resource_named
 
 SERVER = "apiserver"
 PENDING = Part(SERVER, "pending")
@@ -57,7 +57,7 @@ def nothing_is_written_that_its_user_may_not_write(before: World, action: Action
         if pending.stage in READS or user.name.startswith(KUBELET) \
                 or request.verb not in rights.WRITES:
             continue
-        resource = resource_named(request.resource)
+        resource = resource_in(cache, request.resource)
         if resource is None:
             return f"{user.name} writes {request.resource}, which does not exist"
         what = f"{resource.name}/{request.subresource}" if request.subresource else resource.name

@@ -166,6 +166,19 @@ def test_a_definition_goes_after_its_instances(client: Any) -> None:
     assert client.get(GADGETS).text == "404 page not found\n"
 
 
+def test_a_namespace_that_ends_takes_its_instances_along(client: Any) -> None:
+    client.post(CRDS, json=definition())
+    client.post("/api/v1/namespaces", json={"apiVersion": "v1", "kind": "Namespace",
+                                            "metadata": {"name": "n"}})
+    inside = GADGETS.replace("default", "n")
+    for name in ("a", "b"):
+        assert client.post(inside, json=gadget(name)).status_code == 201
+    client.post(GADGETS, json=gadget("c"))
+    client.delete("/api/v1/namespaces/n")
+    assert client.get(inside).json()["items"] == []
+    assert len(client.get(GADGETS).json()["items"]) == 1
+
+
 @pytest.mark.parametrize(("change", "field"), [
     (lambda spec: spec.update(group="nodots"), "metadata.name"),
     (lambda spec: spec.update(scope="Everywhere"), "spec.scope"),

@@ -34,6 +34,7 @@ from reference_impl.apiserver.registry import structural
 
 DEFINITIONS = "customresourcedefinitions"
 KIND = "CustomResourceDefinition"
+NAMESPACE = "namespaces/"
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 Cache = FrozenMap[str, FrozenMap[str, Any]]
 
@@ -214,21 +215,35 @@ def _with_condition(status: dict[str, Any], name: str, value: str, reason: str, 
 
 def in_need(cache: Cache, keys: Iterable[str]) -> tuple[str, ...]:
     """Which definitions may call for a write of the server's own after these keys of etcd changed:
-    a definition itself, or that of an instance, when it is on its way out."""
+    a definition itself, or that of an instance, when it is on its way out. Names that begin with
+    `namespaces/` are those of namespaces that end, and take their instances along."""
     found: list[str] = []
     for each in keys:
         resource, key = storage.split_key(each)
         if resource == DEFINITIONS:
             found.append(key)
+        elif resource == "namespaces":
+            if _ends(cache, key):
+                found.append(f"{NAMESPACE}{key}")
         elif "." in resource:
             crd = cache.get(DEFINITIONS, EMPTY).get(resource)
             if crd is not None and crd.metadata.deletion_timestamp is not None:
                 found.append(resource)
+            namespace = key.rpartition("/")[0]
+            if namespace and _ends(cache, namespace):
+                found.append(f"{NAMESPACE}{namespace}")
     return tuple(dict.fromkeys(found))
 
 
+def _ends(cache: Cache, namespace: str) -> bool:
+    found = cache.get("namespaces", EMPTY).get(namespace)
+    return found is not None and found.metadata.deletion_timestamp is not None
+
+
 def tended(cache: Cache, name: str, now: int) -> Request | None:
-    """The next write that a definition calls for, None when all is done."""
+    """The next write that a definition, or a namespace, calls for; None when all is done."""
+    if name.startswith(NAMESPACE):
+        return _emptied(cache, name.removeprefix(NAMESPACE))
     crd = cache.get(DEFINITIONS, EMPTY).get(name)
     if crd is None:
         return None
@@ -239,6 +254,15 @@ def tended(cache: Cache, name: str, now: int) -> Request | None:
     if wanted == status:
         return None
     return Request("update", DEFINITIONS, "", name, "status", with_rest(crd, status=wanted))
+
+
+def _emptied(cache: Cache, namespace: str) -> Request | None:
+    for definition in established(cache):
+        name = definition.resource.group_resource
+        for obj in cache.get(name, EMPTY).values():
+            if obj.metadata.namespace == namespace and obj.metadata.deletion_timestamp is None:
+                return Request("delete", name, namespace, obj.metadata.name or "")
+    return None
 
 
 def _cleanup(cache: Cache, crd: Any, name: str) -> Request | None:
