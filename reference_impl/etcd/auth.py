@@ -6,7 +6,8 @@ what is asked then: the permissions of each user, worked out once after each cha
 
 Not modelled: how passwords are kept and compared, and the life time of tokens: a token names the
 user and the revision of the rules at which it was given out, and is good while that revision
-stands, as etcd's signed tokens are.
+stands, as etcd's signed tokens are. A permission replaces that of the same role on the same range;
+etcd may keep the older one where a role has several that begin at one key.
 """
 
 from __future__ import annotations
