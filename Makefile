@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: explore test check bench mutants nightly agreement docs pictures system-deps clean
+.PHONY: explore test check bench mutants nightly agreement agreement-quick docs pictures system-deps clean
 
 explore: $(VENV)/ready
 	$(BIN)/kubeproof explore --jobs $(JOBS)
@@ -24,6 +24,13 @@ mutants: $(VENV)/ready
 
 nightly: $(VENV)/ready
 	$(BIN)/pytest -m nightly
+
+# What agrees with recordings of a real Kubernetes, by area; fails below the floor. About 25 minutes.
+agreement: $(VENV)/ready
+	$(BIN)/python tests/conformance/agreement.py --jobs $(JOBS)
+
+agreement-quick: $(VENV)/ready
+	$(BIN)/python tests/conformance/agreement.py --quick --jobs $(JOBS)
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py

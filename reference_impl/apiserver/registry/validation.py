@@ -15,7 +15,7 @@ from model.api.requests import field_forbidden, field_invalid, field_required
 from model.api.resources import Resource
 from model.api.selectors import SUBDOMAIN_TEXT
 from reference_impl.apiserver.registry import custom
-from reference_impl.apiserver.registry.rules import common, others, pods, services
+from reference_impl.apiserver.registry.rules import common, others, pods, services, stored
 from reference_impl.apiserver.registry.rules.common import Causes, Shown
 
 _FREE_NAMES = frozenset(("roles", "clusterroles", "rolebindings", "clusterrolebindings",
@@ -113,7 +113,7 @@ def faults(obj: Any, resource: Resource, spec: Any = None) -> Causes:
         chosen = obj.spec if spec is None else spec
         return causes + (list(pods.spec_faults(chosen, "spec", False)) if chosen is not None
                          else [field_required("spec.containers")])
-    rule = _KINDS.get(obj.kind)
+    rule = None if resource.custom else _KINDS.get(obj.kind)
     return causes + rule(obj) if rule is not None else causes
 
 
@@ -130,6 +130,7 @@ _KINDS: dict[str, Callable[[Any], Causes]] = {
     "Secret": others.secret, "Node": others.node, "Namespace": others.namespace,
     "ResourceQuota": others.quota, "LimitRange": others.limit_range, "Role": others.role,
     "ClusterRole": others.role, "Event": others.event, "PodDisruptionBudget": others.budget,
+    **stored.KINDS,
     custom.KIND: custom.definition_faults,
 }
 
@@ -239,6 +240,6 @@ _UPDATES: dict[str, Callable[[Any, Any], Causes]] = {
     "Deployment": others.immutable_selector, "ConfigMap": others.immutable_data,
     "Secret": others.immutable_data, "Node": others.node_update,
     "ResourceQuota": others.quota_update, "RoleBinding": others.role_binding_update,
-    "ClusterRoleBinding": others.role_binding_update,
+    "ClusterRoleBinding": others.role_binding_update, **stored.UPDATES,
 }
 

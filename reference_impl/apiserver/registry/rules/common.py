@@ -64,6 +64,21 @@ def go_map(values: Any) -> Shown:
     return Shown("map[string]string{" + inner + "}")
 
 
+def go_selector(selector: Any) -> Shown:
+    """A label selector as Go prints it."""
+    selector = selector or {}
+    shown = []
+    for each in items(selector.get("matchExpressions")):
+        values = each.get("values")
+        listed = go_list(values) if values else "[]string(nil)"
+        shown.append('v1.LabelSelectorRequirement{Key:"' + (each.get("key") or "")
+                     + '", Operator:"' + (each.get("operator") or "") + f'", Values:{listed}' + "}")
+    expressions = ("[]v1.LabelSelectorRequirement{" + ", ".join(shown) + "}" if shown
+                   else "[]v1.LabelSelectorRequirement(nil)")
+    labels = go_map(selector.get("matchLabels"))
+    return Shown(f"v1.LabelSelector{{MatchLabels:{labels}, MatchExpressions:{expressions}}}")
+
+
 def go_quantity(text: str) -> Shown:
     """A quantity as Go prints its structure; the amount as digits and a power of ten."""
     found = parse(text)
@@ -217,6 +232,11 @@ def port_name_texts(name: str) -> list[str]:
 def negative(text: Any) -> bool:
     """Whether a quantity is below zero."""
     return compare(str(text), "0") < 0
+
+
+def positive(text: Any) -> bool:
+    """Whether a quantity is above zero."""
+    return compare(str(text), "0") > 0
 
 
 def whole(text: Any) -> bool:

@@ -25,7 +25,7 @@ from model.api.requests import (
     field_unsupported,
 )
 from reference_impl.apiserver.registry.rules import common, pods
-from reference_impl.apiserver.registry.rules.common import Causes, Document, Shown, items, one_of
+from reference_impl.apiserver.registry.rules.common import Causes, Document, Shown, one_of
 
 _KEY_TEXT = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
@@ -144,27 +144,12 @@ def _label_selector(document: Document, kind: str) -> Causes:
         return [field_required("spec.selector")]
     causes = common.selector_faults(selector, "spec.selector")
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        causes.append(field_invalid("spec.selector", go_selector(selector), "empty selector is "
-                                    f"invalid for {kind.lower()}"))
+        causes.append(field_invalid("spec.selector", common.go_selector(selector),
+                                    f"empty selector is invalid for {kind.lower()}"))
     elif causes:
-        causes.append(field_invalid("spec.selector", go_selector(selector),
+        causes.append(field_invalid("spec.selector", common.go_selector(selector),
                                     "invalid label selector"))
     return causes
-
-
-def go_selector(selector: Any) -> Shown:
-    """A label selector as Go prints it."""
-    selector = selector or {}
-    shown = []
-    for each in items(selector.get("matchExpressions")):
-        values = each.get("values")
-        listed = common.go_list(values) if values else "[]string(nil)"
-        shown.append('v1.LabelSelectorRequirement{Key:"' + (each.get("key") or "")
-                     + '", Operator:"' + (each.get("operator") or "") + f'", Values:{listed}' + "}")
-    expressions = ("[]v1.LabelSelectorRequirement{" + ", ".join(shown) + "}" if shown
-                   else "[]v1.LabelSelectorRequirement(nil)")
-    labels = common.go_map(selector.get("matchLabels"))
-    return Shown(f"v1.LabelSelector{{MatchLabels:{labels}, MatchExpressions:{expressions}}}")
 
 
 def _template(kind: str, spec: Any, document: Document) -> Causes:
@@ -304,7 +289,7 @@ def immutable_selector(new: Any, old: Any) -> Causes:
     """The selector of a ReplicaSet or Deployment stays."""
     if new.spec is None or old.spec is None or new.spec.selector == old.spec.selector:
         return []
-    shown = go_selector(write(new.spec.selector) if new.spec.selector is not None else None)
+    shown = common.go_selector(write(new.spec.selector) if new.spec.selector is not None else None)
     return [field_invalid("spec.selector", shown, "field is immutable")]
 
 
@@ -529,6 +514,9 @@ def _bounds(where: str, name: str, low: str | None, high: str | None, request: s
             ("default", limit, high, "default value {} is greater than max value {}")):
         if smaller is not None and bigger is not None and compare(smaller, bigger) > 0:
             value = {"min": low, "defaultRequest": request, "default": limit}[field]
+            if field == "default" and smaller is low:
+                # The server shows the lower bound here.
+                value = low
             causes.append(field_invalid(f"{where}.{field}[{name}]", common.go_quantity(str(value)),
                                         text.format(smaller, bigger)))
     return causes

@@ -35,7 +35,7 @@ def _counts(status: Document, names: tuple[str, ...]) -> Causes:
 def _within(status: Document, names: tuple[str, ...]) -> Causes:
     """Parts of the replicas are no more than the replicas, the available ones all ready."""
     total = status.get("replicas") or 0
-    causes = [field_invalid(f"status.{name}", status[name], _TOO_MANY)
+    causes = [field_invalid(f"status.{name}", status.get(name) or 0, _TOO_MANY)
               for name in names if (status.get(name) or 0) > total]
     available = status.get("availableReplicas") or 0
     if available > (status.get("readyReplicas") or 0):
