@@ -48,8 +48,10 @@ def patch_of(data: bytes, content_type: str, resource: Resource, subresource: st
     document = parsed(data, "application/yaml" if kind == "apply" else "application/json", "patch")
     if isinstance(document, Status):
         text = data.decode("utf-8", "replace")
-        return document if kind == "apply" or document.code != 400 else bad_request(
-            "error decoding patch: " + (json_fault.fault(text) or document.message))
+        if kind == "apply" or document.code != 400:
+            return document
+        head = "" if kind == "strategic" else "error decoding patch: "
+        return bad_request(head + (json_fault.fault(text) or document.message))
     warnings: tuple[str, ...] = ()
     if kind == "apply":
         fault = _apply_fault(document, resource)

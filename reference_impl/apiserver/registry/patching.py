@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 from model.api import schema
 from model.api.objects import api_version_of, freeze, thaw
 from model.api.records import FieldError
-from model.api.requests import Request, Status, bad_request, failure
+from model.api.requests import Cause, Request, Status, bad_request, failure
 from model.api.resources import Resource
 from model.api.schema import Shape
 from model.kernel.errors import InputError
@@ -38,6 +39,9 @@ def patched(obj: Any, request: Request, now: int, shape: Shape | None = None) ->
         elif patch.type == "merge":
             result = merge_patch(document, change)
         elif patch.type == "strategic":
+            fault = _strategic_fault(obj.kind, change)
+            if fault is not None:
+                return fault
             result = strategic_patch(document, change,
                                      schema.type_of(api_version_of(obj), obj.kind))
         elif request.subresource == "scale":
@@ -58,9 +62,42 @@ def patched(obj: Any, request: Request, now: int, shape: Shape | None = None) ->
     try:
         return freeze(_tidied(result), kind=obj.kind)
     except FieldError as error:
-        return bad_request(str(error))
+        return _type_fault(patch.type, change, result, error)
     except InputError as error:
         return bad_request(error.what)
+
+
+_GO_KINDS = {"integer": "int32", "boolean": "bool", "string": "string"}
+_GO_SHAPES = {"array": "slice", "object": "struct"}
+
+
+def _type_fault(form: str, change: Any, result: Any, error: FieldError) -> Status:
+    """The 422 of a patch that leaves a value of a wrong type. A strategic merge is told with the
+    patch, others with the whole object."""
+    if form == "strategic":
+        shape = _GO_SHAPES.get(error.expected)
+        told = (f"unrecognized type: {_GO_KINDS.get(error.expected, error.expected)}"
+                if shape is None else f"cannot restore {shape} from: {error.got}")
+        shown = go_text(change)
+    else:
+        kind = _GO_KINDS.get(error.expected, error.expected)
+        told = (f"json: cannot unmarshal {error.got} into Go struct field "
+                f"{result.get('kind', '')}.{error.path} of type {kind}")
+        shown = json.dumps(result, separators=(",", ":"))
+    cause = Cause("FieldValueInvalid", f"Invalid value: {json.dumps(shown)}: {told}", "patch")
+    return Status(code=422, reason="Invalid", causes=(cause,),
+                  message=f' "" is invalid: patch: {cause.message}')
+
+
+def go_text(value: Any) -> str:
+    """A JSON value as Go prints it with %v."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{go_text(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(go_text, value))}]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _apply_fault(config: Any, name: str) -> Status | None:
@@ -72,6 +109,37 @@ def _apply_fault(config: Any, name: str) -> Status | None:
         return bad_request(f"the name of the object ({metadata['name']}) does not match the name "
                            f"on the URL ({name})")
     return None
+
+
+_JSON_NAMES: tuple[tuple[type, str], ...] = (
+    (str, "string"), (bool, "bool"), (int, "number"), (float, "number"), (list, "array"))
+
+
+def _strategic_fault(kind: str, change: Any) -> Status | None:
+    """The refusal of a strategic merge that is no object, or whose secret data is no base64."""
+    if not isinstance(change, dict):
+        name = next((name for type_, name in _JSON_NAMES if isinstance(change, type_)), "null")
+        return bad_request(f"json: cannot unmarshal {name} into Go value of type "
+                           "map[string]interface {}")
+    data = change.get("data") if kind == "Secret" else None
+    for text in data.values() if isinstance(data, dict) else ():
+        at = -1 if not isinstance(text, str) else base64_fault(text)
+        if at >= 0:
+            cause = Cause("FieldValueInvalid", f'Invalid value: "{go_text(change)}": error '
+                          f"decoding from json: illegal base64 data at input byte {at}", "patch")
+            return Status(code=422, reason="Invalid", causes=(cause,),
+                          message=f' "" is invalid: patch: {cause.message}')
+    return None
+
+
+def base64_fault(text: str) -> int:
+    """Where a text stops being base64; -1 when it is."""
+    bare = text.replace("\n", "").replace("\r", "")
+    body = bare.rstrip("=")
+    bad = re.search(r"[^A-Za-z0-9+/]", body)
+    if bad is not None:
+        return bad.start()
+    return -1 if len(bare) % 4 == 0 and len(bare) - len(body) <= 2 else len(bare)
 
 
 def _tidied(document: Any) -> Any:
