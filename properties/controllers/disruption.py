@@ -348,5 +348,5 @@ MUTANTS = (
            ((f"{HOME}:healthy_among", leaving_pods_are_healthy),), scenario="budgets"),
     Mutant("budget-share-rounded-down", "a share of pods is rounded down",
            "budgets_are_counted_as_their_spec_allows",
-           ((f"{HOME}:scaled", shares_are_rounded_down),), scenario="budgets"),
+           ((f"{HOME}:scaled", shares_are_rounded_down),), scenario="budget-share"),
 )

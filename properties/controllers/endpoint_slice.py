@@ -62,15 +62,6 @@ def kept_by(service: Any) -> str | None:
         "endpointslice-controller.k8s.io")
 
 
-def has_port(service: Any, pod: Any) -> bool:
-    """Whether some port of the Service can be found in the pod, or the Service has none."""
-    ports = service.spec.ports or ()
-    names = {port.name for container in pod.spec.containers or ()
-             for port in container.ports or ()}
-    return not ports or any(not isinstance(port.target_port, str) or port.target_port in names
-                            for port in ports)
-
-
 def conditions_wanted(service: Any, pod: Any) -> tuple[bool, bool, bool]:
     """Ready, serving, terminating. A pod that leaves is not ready, unless everything is published;
     it serves for as long as its probes say so."""
@@ -100,8 +91,7 @@ def wanted_for(service: Any, pods: Iterator[Any], nodes: Any,
         known = pod.spec.node_name in nodes or bool(service.spec.publish_not_ready_addresses)
         if (selects(service.spec.selector, pod.metadata.labels) and status is not None
                 and pod.metadata.namespace == service.metadata.namespace and status.pod_ip
-                and status.phase not in ("Succeeded", "Failed") and known
-                and has_port(service, pod)):
+                and status.phase not in ("Succeeded", "Failed") and known):
             found[pod.metadata.uid] = conditions_wanted(service, pod)
     return found
 

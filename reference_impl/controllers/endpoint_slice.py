@@ -20,6 +20,8 @@ Service that is gone are left to the garbage collector, but for mirrored ones.
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from model.api.conditions import is_true
@@ -259,8 +261,8 @@ def should_be_in_slices(pod: Pod) -> bool:
 
 
 def wanted_by_pods(service: Service, pods: list[Pod], nodes: FrozenMap[str, Node]) -> Wanted:
-    """The endpoints of a Service's pods by the ports that they have. A pod on a machine that is
-    not known is left out, unless the Service publishes whatever there is."""
+    """The endpoints of a Service's pods by the ports that they have, which may be none. A pod on a
+    machine that is not known is left out, unless the Service publishes whatever there is."""
     spec = service.spec
     assert spec is not None, "the caller has looked"
     found: Wanted = {}
@@ -275,9 +277,22 @@ def wanted_by_pods(service: Service, pods: list[Pod], nodes: FrozenMap[str, Node
             if number is not None:
                 ports.append(EndpointPort(port.name or "", number, port.protocol,
                                           port.app_protocol))
-        if ports or not spec.ports:
-            found.setdefault(tuple(ports), []).append(endpoint_for(pod, service, node))
+        found.setdefault(in_order(ports), []).append(endpoint_for(pod, service, node))
     return found
+
+
+def in_order(ports: list[EndpointPort]) -> Ports:
+    """Ports in Kubernetes' order: by a hash of them, the MD5 of how Go prints the value."""
+    return tuple(sorted(ports, key=_port_order))
+
+
+@lru_cache(maxsize=4096)
+def _port_order(port: EndpointPort) -> str:
+    protocol = "<nil>" if port.app_protocol is None else port.app_protocol
+    printed = (f"(v1.EndpointPort){{Name:(*string){port.name or ''} "
+               f"Protocol:(*v1.Protocol){port.protocol or 'TCP'} Port:(*int32){port.port or 0} "
+               f"AppProtocol:(*string){protocol}}}")
+    return hashlib.md5(printed.encode(), usedforsecurity=False).hexdigest()
 
 
 def endpoint_for(pod: Pod, service: Service, node: Node | None) -> SliceEndpoint:
@@ -306,7 +321,7 @@ def wanted_by_endpoints(endpoints: Endpoints) -> Wanted:
     """The endpoints of hand-made Endpoints by their ports."""
     found: Wanted = {}
     for subset in endpoints.subsets or ():
-        ports = tuple(port._replace(name=port.name or "") for port in subset.ports or ())
+        ports = in_order([port._replace(name=port.name or "") for port in subset.ports or ()])
         group = found.setdefault(ports, [])
         for addresses, ready in ((subset.addresses, True), (subset.not_ready_addresses, False)):
             group.extend(SliceEndpoint((address.ip or "",), EndpointConditions(ready),

@@ -37,7 +37,7 @@ EVERY = "lose_request,lose_reply,cut,crash,crash_machine,isolate"
 
 @pytest.mark.parametrize("faults", ["none", EVERY], ids=["none", "every"])
 @pytest.mark.parametrize("scenario", ["dependents", "unseen-dependent", "sliced-services",
-                                      "budgets", "two-candidates", "cut-off-leader",
+                                      "budgets", "budget-share", "two-candidates", "cut-off-leader",
                                       "certificates"])
 def test_the_promises_hold(scenario: str, faults: str) -> None:
     """With and without faults, converged every six histories."""
