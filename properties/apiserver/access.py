@@ -26,6 +26,11 @@ from reference_impl.apiserver.access import authorization, escalation
 from reference_impl.apiserver.registry.custom import resource_in
 from reference_impl.apiserver.registry.store import Store
 from reference_impl.apiserver.state import Pending, User
+<<<<<<< HEAD
+=======
+from reference_impl.apiserver.storage import resource_named
+from reference_impl.lib import aggregation
+>>>>>>> 4442432 (Aggregated roles are kept level by the server, as promised over histories)
 
 SERVER = "apiserver"
 PENDING = Part(SERVER, "pending")
@@ -202,6 +207,22 @@ def the_server_comes_to_know_every_role_and_binding(world: World) -> str | None:
     return None
 
 
+@leads_to(within_ms=120_000, reads=(KV,), why="whoever has the role lacks what was added, or keeps "
+          "what was taken away")
+def an_aggregated_role_has_the_rules_of_its_parts(world: World) -> str | None:
+    """Of all roles that its selectors choose, and nothing else."""
+    roles = list(objects(world, "clusterroles"))
+    for role in roles:
+        if role.aggregation_rule is None:
+            continue
+        wanted = {rule for part in roles if part is not role and rights.is_part(part, role)
+                  for rule in part.rules or ()}
+        if set(role.rules or ()) != wanted:
+            return (f"{role.metadata.name} has {len(role.rules or ())} rules, its parts give "
+                    f"{len(wanted)}")
+    return None
+
+
 @sometimes(reads=(PENDING,), why="administrators may do everything")
 def somebody_without_all_rights_writes(world: World) -> bool:
     """A write of a user who is neither an administrator nor part of the cluster is under way."""
@@ -214,7 +235,7 @@ PROPERTIES: tuple[Property, ...] = (
     nothing_is_written_that_its_user_may_not_write, nobody_gives_away_what_he_does_not_have,
     no_token_of_what_is_gone_is_accepted, a_kubelet_changes_of_its_node_only_what_is_its_own,
     every_request_is_judged_as_its_sender, the_server_comes_to_know_every_role_and_binding,
-    somebody_without_all_rights_writes)
+    an_aggregated_role_has_the_rules_of_its_parts, somebody_without_all_rights_writes)
 
 
 # ---- seeded bugs -------------------------------------------------------------------------------
@@ -256,6 +277,12 @@ def judged_against_itself(self: Store, local: Any, pending: Pending, resource: A
     return _judged(self, local, pending, resource, base, new)
 
 
+def what_was_gathered_stays(role: Any, roles: Any) -> Any:
+    """An aggregated role gets what its parts give and keeps what they gave before."""
+    found = _aggregated(role, roles) or ()
+    return (*(rule for rule in role.rules or () if rule not in found), *found) or None
+
+
 def charged_whatever_is_there(self: Store, local: Any, lane: str, pending: Pending,
                               io: Any) -> Any:
     """A quota is charged by what the cache shows, and written over whatever is stored."""
@@ -280,6 +307,7 @@ class Unconditional:
 
 _by_roles, _objection = authorization.by_roles, escalation.objection
 _judged, _work = Store._judged, Store._work
+_aggregated = aggregation.aggregated
 _ACCESS = "reference_impl.apiserver.access"
 _STORE = "reference_impl.apiserver.registry.store:Store"
 MUTANTS = (
@@ -303,6 +331,10 @@ MUTANTS = (
     Mutant("admission-old-object-overwritten", "admission-old-object-overwritten",
            "a_kubelet_changes_of_its_node_only_what_is_its_own",
            ((f"{_STORE}._judged", judged_against_itself),), "shared-cluster"),
+    Mutant("aggregated-role-keeps-old-rules",
+           "an aggregated role keeps what its parts no longer give",
+           "an_aggregated_role_has_the_rules_of_its_parts",
+           ((f"{_ACCESS}.role_upkeep:aggregated", what_was_gathered_stays),), "gathered-roles"),
     Mutant("quota-admission-race-two-servers", "quota-admission-race-two-servers",
            "a_quota_is_never_used_above_its_limit",
            ((f"{_STORE}._work", charged_whatever_is_there),), "shared-quota"),

@@ -100,6 +100,13 @@ def given_away(wanted: tuple[Any, ...], user: str, groups: tuple[str, ...], name
     return None
 
 
+def is_part(part: Any, role: Any) -> bool:
+    """Whether an aggregated role chooses another role, by some selector of equal labels."""
+    labels = dict(part.metadata.labels or ())
+    return any(all(labels.get(key) == value for key, value in selector.match_labels or ())
+               for selector in role.aggregation_rule.cluster_role_selectors or ())
+
+
 # ---- tokens ------------------------------------------------------------------------------------
 
 

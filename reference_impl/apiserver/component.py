@@ -48,6 +48,7 @@ from reference_impl.apiserver.access import (
     bootstrap,
     impersonation,
     reviews,
+    role_upkeep,
 )
 from reference_impl.apiserver.access.known import Known, LookUp
 from reference_impl.apiserver.access.rbac import Attributes
@@ -134,15 +135,17 @@ class ApiServer(Component[State]):
 
     def describe(self, verb: str, args: tuple[Scalar, ...]) -> str:
         if verb == "tend":
-            return f"looks after the definition {args[0]}"
+            return f"looks after {args[0]}"
         if verb == "serve":
             return f"goes on with the request of {args[0]} on {args[1]}"
         return super().describe(verb, args)
 
     def _tend(self, local: State, name: str, io: Io) -> State:
-        """Make the next write that a definition calls for; its event calls again."""
+        """Make the next write that a definition or an aggregated role calls for; its event calls
+        again."""
         local = local._replace(care=tuple(each for each in local.care if each != name))
-        request = custom.tended(local.cache, name, io.now)
+        request = (role_upkeep.tended(local.cache, name) if name.startswith(role_upkeep.CARE)
+                   else custom.tended(local.cache, name, io.now))
         if request is None:
             return local
         return self.store.begin(local, TENDING, Pending(NO_CLIENT, request, SELF, ""), io)
@@ -427,9 +430,9 @@ class ApiServer(Component[State]):
         return local
 
     def _cared(self, local: State, keys: list[str]) -> State:
-        if custom.DEFINITIONS not in local.cache:
-            return local
-        names = custom.in_need(local.cache, keys)
+        names = role_upkeep.in_need(local.cache, keys)
+        if custom.DEFINITIONS in local.cache:
+            names = (*names, *custom.in_need(local.cache, keys))
         if not names:
             return local
         return local._replace(care=tuple(dict.fromkeys((*local.care, *names))))

@@ -110,7 +110,8 @@ class State(NamedTuple):
     pods by that node. `pending`: connection to etcd -> request in flight. `suspects`: addresses and
     ports without a holder, with how often the repair loop saw them so. `refusal`: to whom the last
     refusal of a write went and its code, so that a refusal is a change that properties can see.
-    `care`: definitions of custom resources that may call for a write of the server's own.
+    `care`: definitions of custom resources, and aggregated roles (`role:NAME`), that may call for a
+    write of the server's own.
     """
 
     incarnation: int = 0

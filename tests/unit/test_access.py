@@ -77,6 +77,18 @@ def test_the_default_roles_are_those_of_the_release() -> None:
     assert [len(roles[name].rules or ()) for name in ("view", "edit", "admin")] == [10, 23, 25]
 
 
+def test_a_role_joins_the_aggregated_ones(cluster: Cluster) -> None:
+    """What is labelled for `view` is in view, edit and admin, and leaves with its role."""
+    extra = role("things", rule("get", "things", "example.com"), kind="ClusterRole")
+    labels = (("rbac.authorization.k8s.io/aggregate-to-view", "true"),)
+    cluster.ask(create(extra._replace(metadata=extra.metadata._replace(labels=labels))))
+    for name in ("view", "edit", "admin"):
+        assert set(extra.rules) <= set(cluster.cache["clusterroles"][name].rules)
+    cluster.ask(delete("clusterroles", "", "things"))
+    for name in ("view", "edit", "admin"):
+        assert not set(extra.rules) & set(cluster.cache["clusterroles"][name].rules)
+
+
 COVERING = [
     (rule("get", "pods"), rule("*", "*", "*"), ""),
     (rule("*", "pods"), rule("get list", "pods"), '{APIGroups:[""], Resources:["pods"], '
