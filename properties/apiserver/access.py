@@ -26,11 +26,7 @@ from reference_impl.apiserver.access import authorization, escalation
 from reference_impl.apiserver.registry.custom import resource_in
 from reference_impl.apiserver.registry.store import Store
 from reference_impl.apiserver.state import Pending, User
-<<<<<<< HEAD
-=======
-from reference_impl.apiserver.storage import resource_named
 from reference_impl.lib import aggregation
->>>>>>> 4442432 (Aggregated roles are kept level by the server, as promised over histories)
 
 SERVER = "apiserver"
 PENDING = Part(SERVER, "pending")
