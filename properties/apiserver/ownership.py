@@ -52,8 +52,26 @@ def leaves(tree: dict[str, Any], before: Path = ()) -> Iterator[Path]:
 def owners(document: dict[str, Any]) -> list[Owner]:
     """The entries of an object."""
     return [Owner(entry["manager"], entry["operation"], entry.get("subresource", ""),
-                  frozenset(leaves(entry.get("fieldsV1") or {})))
+                  frozenset(leaves(entry.get("fieldsV1") or {})) - _NOBODYS)
             for entry in document["metadata"].get("managedFields") or ()]
+
+
+_NOBODYS = frozenset({("f:metadata", "f:annotations",
+                       "f:kubectl.kubernetes.io/last-applied-configuration")})
+"""What the server keeps in step by itself when `kubectl` goes over to applies on its side."""
+_FORMER = {"kubectl": "kubectl-client-side-apply"}
+"""Whose fields a manager may take over, because they were its own before."""
+_DEFAULTED = ("f:protocol", "f:targetPort", "f:nodePort")
+"""What the server sets again where it is left out."""
+
+
+def _judged(path: Path) -> bool:
+    """Whether a field reaches the store as it was sent, and stays away when it is left out."""
+    return path[-1] not in _DEFAULTED and any(
+        path[:len(head)] == head and len(path) > len(head) for head in _KEPT_AS_SENT)
+
+
+_KEPT_AS_SENT = (("f:data",), ("f:metadata", "f:labels"), ("f:spec", "f:ports"))
 
 
 def value_at(document: Any, path: Path) -> tuple[bool, Any]:
@@ -129,14 +147,9 @@ def every_owned_field_is_there(world: World, key: str, old: KeyValue | None,
     document = thaw(new.value)
     for owner in owners(document):
         for path in sorted(owner.leaves):
-            inside = any(path[:len(head)] == head and len(path) > len(head)
-                         for head in _KEPT_AS_SENT)
-            if inside and not value_at(document, path)[0]:
+            if _judged(path) and not value_at(document, path)[0]:
                 return f"{owner.manager} owns {_shown(path)} of {key}, which is not there"
     return None
-
-
-_KEPT_AS_SENT = (("f:data",), ("f:metadata", "f:labels"), ("f:spec", "f:ports"))
 
 
 @step_rule(reads=(KV,), why="the manager of a field must be able to rely on its value, or hear of "
@@ -168,7 +181,8 @@ def an_apply_changes_what_another_owns_by_force_only(before: World, action: Acti
         return None
     mine = found.request.options.field_manager
     for owner in owners(found.old):
-        if (owner.manager, owner.operation) == (mine, "Apply"):
+        if (owner.manager, owner.operation) == (mine, "Apply") or (
+                owner.manager == _FORMER.get(mine)):
             continue
         for path in sorted(owner.leaves):
             if value_at(found.old, path) != value_at(found.new, path):
@@ -188,7 +202,7 @@ def what_its_last_owner_leaves_out_goes(before: World, action: Action,
     was = _leaves_of(found.old, mine)
     held = frozenset().union(*(owner.leaves for owner in owners(found.new)))
     for path in sorted(was - held):
-        if value_at(found.new, path)[0]:
+        if _judged(path) and value_at(found.new, path)[0]:
             return (f"{mine} left out {_shown(path)} of {found.key}, which nobody owns, and it "
                     "stayed")
     return None
@@ -206,18 +220,19 @@ def an_apply_that_is_done_already_writes_nothing(before: World, action: Action,
     found = written(before, action, after)
     if found is None or not _is_apply(found.request):
         return None
-    if _told(found.old, found.request.options.field_manager) != _told(
-            found.new, found.request.options.field_manager):
+    if _timeless(found.old) != _timeless(found.new):
         return None
     return (f"{found.request.options.field_manager} applied to {found.key} what was there already, "
             f"and it was written anew at {found.new['metadata'].get('resourceVersion')}")
 
 
-def _told(document: dict[str, Any], manager: str) -> Any:
-    """An object without the times of its entries."""
+def _timeless(document: dict[str, Any]) -> Any:
+    """An object without its version and without the times of its entries."""
     metadata = {key: value for key, value in document["metadata"].items()
                 if key not in ("managedFields", "resourceVersion")}
-    return {**document, "metadata": metadata}, sorted(owners(document)), manager
+    entries = [{key: value for key, value in entry.items() if key != "time"}
+               for entry in document["metadata"].get("managedFields") or ()]
+    return {**document, "metadata": metadata}, sorted(entries, key=str)
 
 
 @sometimes(reads=(Part(NAME, "refusal"),), why="else no history says anything of conflicts")
