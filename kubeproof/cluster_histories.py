@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubeproof.checks import ERROR, NOTE, OK, Finding
+from kubeproof.checks import ERROR, NOTE, OK, UNKNOWN, Finding
 from kubeproof.inventory import REPLICATED, Inventory, Workload, node_of_tied, pinned
 from model.api import objects as api
 from model.api.scenario import DEFAULT_CAPACITY, NodeShape, Scenario, kubectl, node_shape
+from model.kernel.errors import InputError
 from model.kernel.fault import FaultPlan
 from model.kernel.values import canonical_json
+from reference_impl.apiserver.access.admission.node_restriction import may_label
 
 if TYPE_CHECKING:
     from kubeproof.verification import Outcome
@@ -51,8 +53,11 @@ def explored(inventory: Inventory, outcome: Outcome, seconds: float, seed: int, 
 
     if not quiet:
         print(f"starting {subject} for random histories", file=sys.stderr, flush=True)
-    explorer = Explorer(scenario_of(inventory),
-                        fair_steps=BOOT_STEPS + BOOT_STEPS_A_POD * len(inventory.pods))
+    try:
+        explorer = Explorer(scenario_of(inventory),
+                            fair_steps=BOOT_STEPS + BOOT_STEPS_A_POD * len(inventory.pods))
+    except InputError as error:
+        return [Finding("histories", UNKNOWN, subject, f"not tried: {error}")]
     told = [0.0]
 
     def watch(tally: Any) -> None:
@@ -89,9 +94,18 @@ def scenario_of(inventory: Inventory) -> Scenario:
                   for number, document in enumerate(_documents(inventory)))
     nodes = tuple(_shape(number, node) for number, node in
                   enumerate(inventory.nodes.values(), start=1))
-    script = kubectl(*(f"create -f {name}" for name, _ in files))
+    script = kubectl(*_labelled(inventory), *(f"create -f {name}" for name, _ in files))
     return Scenario("your-cluster", nodes=nodes, files=files, script=(script,),
                     faults=LOSSES._replace(hosts=tuple(shape.name for shape in nodes)))
+
+
+def _labelled(inventory: Inventory) -> Iterator[str]:
+    """Client lines that set the labels of nodes that a kubelet may not set itself."""
+    for name, node in inventory.nodes.items():
+        pairs = [f"{key}={value}" for key, value in node.metadata.labels or ()
+                 if not may_label(key)]
+        if pairs:
+            yield f"label node {name} {' '.join(pairs)}"
 
 
 def _shape(number: int, node: api.Node) -> NodeShape:
@@ -99,8 +113,9 @@ def _shape(number: int, node: api.Node) -> NodeShape:
     taints = (node.spec.taints or ()) if node.spec is not None else ()
     if node.spec is not None and node.spec.unschedulable:
         taints = (*taints, api.Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule"))
+    labels = tuple(each for each in node.metadata.labels or () if may_label(each[0]))
     return NodeShape(node.metadata.name or "", node_shape(number).address,
-                     room or DEFAULT_CAPACITY, node.metadata.labels or (), taints)
+                     room or DEFAULT_CAPACITY, labels, taints)
 
 
 def _documents(inventory: Inventory) -> Iterator[dict[str, Any]]:

@@ -175,11 +175,19 @@ def _workload(manifest: Manifest, nodes: int) -> Workload | None:
         selector = selectors.from_object(api.read(api.LabelSelector, document["selector"]))
     else:
         selector = None
-    replicas = nodes if obj.kind == "DaemonSet" else document.get(
-        "parallelism" if obj.kind == "Job" else "replicas", 1)
+    replicas = nodes if obj.kind == "DaemonSet" else _left_of_job(api.thaw(obj)) \
+        if obj.kind == "Job" else document.get("replicas", 1)
     namespace = obj.metadata.namespace or "default"
     return Workload(obj.kind, f"{namespace}/{obj.metadata.name}", namespace, selector, template,
                     1 if replicas is None else replicas, Source(manifest.file, manifest.line))
+
+
+def _left_of_job(document: Mapping[str, Any]) -> int:
+    """How many pods of a Job are still to run at a time."""
+    spec, status = document.get("spec") or {}, document.get("status") or {}
+    parallel = spec.get("parallelism", 1)
+    left = spec.get("completions", parallel) - status.get("succeeded", 0)
+    return int(max(0, min(parallel, left)))
 
 
 def _unfold(workload: Workload, pods: dict[str, api.Pod], owners: dict[str, str],

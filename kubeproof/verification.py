@@ -156,7 +156,7 @@ def _order(inventory: Inventory) -> list[Finding]:
                     f"{message} It places before: {_compressed(inventory, order, pod)}")
             return [Finding("order", WARNING, pod.key, text,
                             *inventory.sources.get(pod.key, Source()))]
-    text = f"the default scheduler places all in {tried} orders of arrival"
+    text = f"the default scheduler places all in {tried} order{'s' if tried > 1 else ''} of arrival"
     return [Finding("order", OK, f"{len(waiting)} pods", text)]
 
 

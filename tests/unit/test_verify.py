@@ -403,3 +403,44 @@ def test_the_cluster_of_forty_nodes_is_judged_as_the_guide_shows(
                    ("service port", "shop/payment"), ("quota", "reports/compute"),
                    ("drain", "drain of any of 42 nodes"), ("budget", "shop/payment")}
     assert found["fits"][0]["text"] == "202 run, 4 more find a node"
+
+
+SNAPSHOT = """\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Node
+  metadata: {name: cp, labels: {node-role.kubernetes.io/control-plane: "", zone: a}}
+  spec: {taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}
+  status: {allocatable: {cpu: "2", memory: 4Gi, pods: "110"}}
+- apiVersion: v1
+  kind: Pod
+  metadata:
+    name: etcd-cp
+    namespace: kube-system
+    ownerReferences: [{apiVersion: v1, kind: Node, name: cp, uid: u, controller: true}]
+  spec:
+    nodeName: cp
+    containers: [{name: e, image: etcd, resources: {requests: {cpu: 100m, memory: 1Mi}}}]
+  status: {phase: Running}
+- apiVersion: batch/v1
+  kind: Job
+  metadata: {name: done}
+  spec:
+    completions: 1
+    template: {metadata: {labels: {job: done}}, spec: {containers: [{name: c, image: i}]}}
+  status: {succeeded: 1}
+"""
+
+
+def test_static_pods_labels_of_roles_and_finished_jobs_of_a_snapshot_are_understood(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The static pod goes with its node, the Job wants nothing more; the kubelet, which may not
+    set the label of the role, registers nevertheless."""
+    (tmp_path / "snapshot.yaml").write_text(SNAPSHOT)
+    assert main(["verify", "--explore-seconds", "0.2", "--json", "-", str(tmp_path)]) == 0
+    found = {each["rule"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["fits"]["subject"] == "1 pods on 1 nodes"
+    assert found["survives"]["level"] == "ok"
+    assert found["histories"]["level"] == "ok"
