@@ -14,15 +14,16 @@ from typing import Any
 
 from model.api.objects import milliseconds
 from model.api.requests import ObjectList, Reply, Request
+from model.kernel.action import Action
 from model.kernel.mutant import Mutant
-from model.kernel.property import Part, Property, always, leads_to, sometimes
+from model.kernel.property import Part, Property, always, leads_to, sometimes, step_rule
 from model.kernel.spec.oracle import Label, Oracle
 from model.kernel.system import Transition
 from model.kernel.values import FrozenMap
 from model.kernel.world import UP, World
 from model.kubectl import SPEC
 from properties.reading import KV, stored
-from reference_impl.kubectl.component import Local
+from reference_impl.kubectl.component import LANE, Local
 from reference_impl.kubectl.plans import Op
 from reference_impl.lib.tables import PodCells, pod_cells
 
@@ -288,6 +289,30 @@ every_step_of_the_client_is_one_of_its_spec = Property(
     "what is proved of the spec then holds of the client")
 
 
+@step_rule(reads=(LAST,), why="a script goes on in the belief that the new version serves")
+def a_rollout_is_told_complete_only_by_what_was_observed(before: World, action: Action,
+                                                         after: World) -> str | None:
+    """`rollout status` succeeds on a status of the present generation, with all pods new."""
+    last = after["kubectl"].last
+    if last is before["kubectl"].last or not last.line.startswith("rollout status") or last.code:
+        return None
+    found = before.slots[before.names["kubectl"]].inbox[("apiserver", LANE)][0].body
+    status, wish = found.status, found.spec.replicas
+    seen, wanted = status.observed_generation or 0, found.metadata.generation
+    counts = (status.replicas or 0, status.updated_replicas or 0, status.available_replicas or 0)
+    if seen >= wanted and counts == (wish, wish, wish):
+        return None
+    return (f"the rollout of {found.metadata.name} is told complete, while its status is that of "
+            f"generation {seen} of {wanted} and counts {counts} of {wish} pods")
+
+
+@sometimes(reads=(LAST,), why="a success that never comes is not doubted")
+def a_rollout_was_waited_for(world: World) -> bool:
+    """`rollout status` had to wait, and then told success."""
+    last = world["kubectl"].last if "kubectl" in world else None
+    return last is not None and "Waiting for deployment" in last.out and last.code == 0
+
+
 @sometimes(reads=(LAST,), why="without a table nothing above was tested")
 def a_table_has_been_printed(world: World) -> bool:
     if "kubectl" not in world:
@@ -306,6 +331,10 @@ MUTANTS = (
            "a_delete_that_waited_has_seen_the_end_of_its_object",
            (("reference_impl.kubectl.plans:still_there", lambda reply, op: False),),
            "delete-and-wait"),
+    Mutant("kubectl-rollout-status-stale", "kubectl-rollout-status-stale",
+           "a_rollout_is_told_complete_only_by_what_was_observed",
+           (("reference_impl.kubectl.plans:was_observed",
+             lambda deployment: deployment.status is not None),), "rollout-status"),
     Mutant("kubectl-counts-containers-as-ready", "the ready count is the count of containers",
            "every_table_says_what_its_objects_say",
            (("reference_impl.lib.tables:pod_cells",
@@ -320,4 +349,5 @@ def _all_ready(pod: Any) -> PodCells:
 
 PROPERTIES = (every_step_of_the_client_is_one_of_its_spec, every_table_says_what_its_objects_say,
               a_delete_that_waited_has_seen_the_end_of_its_object,
-              a_delete_ends_once_its_object_is_gone, a_table_has_been_printed)
+              a_delete_ends_once_its_object_is_gone, a_table_has_been_printed,
+              a_rollout_is_told_complete_only_by_what_was_observed, a_rollout_was_waited_for)

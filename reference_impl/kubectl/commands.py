@@ -12,8 +12,8 @@ from model.api.selectors import valid_label_key, valid_label_value
 from model.kernel.errors import InputError
 
 VERBS = ("create", "get", "describe", "scale", "set", "delete", "top", "patch", "replace",
-         "label", "cordon", "uncordon", "apply")
-_NAMED = ("scale", "set", "patch", "label", "cordon", "uncordon")
+         "label", "cordon", "uncordon", "apply", "rollout")
+_NAMED = ("scale", "set", "patch", "label", "cordon", "uncordon", "rollout")
 RECEIVED = "received"
 OUTPUTS = ("", "wide", "yaml", "json", "name")
 ALL = ("pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets",
@@ -110,6 +110,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         add("--containers", action="store_true")
     if verb == "label":
         add("--overwrite", action="store_true")
+    if verb == "rollout":
+        add("--timeout", default="0s")
     if verb == "delete":
         _add_delete(parser)
     return parser
@@ -144,6 +146,11 @@ def parse(line: str, stdin: str = "") -> Command:
     if verb == "set":
         if words[:1] != ["image"]:
             raise InputError("set changes images only", fix="kubectl set image rc/web web=nginx:2")
+        words = words[1:]
+    if verb == "rollout":
+        if words[:1] != ["status"]:
+            raise InputError("rollout tells the status only",
+                             fix="kubectl rollout status deployment/web")
         words = words[1:]
     parsed, unknown = _parser(verb).parse_known_intermixed_args(words)
     if unknown:

@@ -126,6 +126,11 @@ class Kubectl(Component[Local]):
             return self._go_on(local, session.after(), io)
         if op.then == "drained" and not requests.failed(reply) and not plans.drained(reply.body):
             return self._wait(local, session, io)
+        if op.then == "rolled" and not requests.failed(reply):
+            waits = plans.rolls(reply.body)
+            if waits:
+                said = session if session.out.endswith(waits) else session.said(waits)
+                return self._wait(local, said, io)
         if op.retry and session.tries < CONFLICTS_MAX and isinstance(reply.body, Status) \
                 and reply.body.reason == "Conflict":
             return self._go_on(local, session.again(), io)

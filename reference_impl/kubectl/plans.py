@@ -132,6 +132,9 @@ def begin(line: str, command: Command, files: dict[str, str],
     elif command.verb == "delete":
         ops = tuple(op for target in command.targets
                     for op in _delete_ops(command, target, release))
+    elif command.verb == "rollout":
+        ops = tuple(Op(_read(command, target), "rolled", target.resource)
+                    for target in command.targets)
     elif command.verb == "patch":
         ops = tuple(_patch(command, target) for target in command.targets)
     else:
@@ -304,6 +307,8 @@ def answered(session: Session, op: Op, reply: Reply) -> Session:
         return _deleted(session, op, body)
     if op.then.endswith(" it"):
         return _changed(session, op, body)
+    if op.then == "rolled":
+        return _rolled(session, body)
     if op.then in ("emptied", "drained"):
         return session.after(*_look(op)) if op.then == "emptied" else session.after()
     return session.after().said(_done(session, op, body))
@@ -473,6 +478,48 @@ def drained(body: Any) -> bool:
     status, generation = body.status, body.metadata.generation or 0
     return status is not None and not status.replicas and \
         (status.observed_generation or 0) >= generation
+
+
+def _rolled(session: Session, body: Any) -> Session:
+    """The end of the wait for a rollout: it is complete, or it has failed."""
+    name = body.metadata.name
+    if has_failed(body):
+        told = f'error: deployment "{name}" exceeded its progress deadline\n'
+        return session.after().failed(told)
+    return session.after().said(f'deployment "{name}" successfully rolled out\n')
+
+
+def has_failed(deployment: Any) -> bool:
+    """Whether the controller has told that a rollout stands still."""
+    return was_observed(deployment) and any(
+        each.type == "Progressing" and each.reason == "ProgressDeadlineExceeded"
+        for each in deployment.status.conditions or ())
+
+
+def was_observed(deployment: Any) -> bool:
+    """Whether the status tells of the present generation."""
+    status = deployment.status
+    return status is not None and (
+        (status.observed_generation or 0) >= (deployment.metadata.generation or 0))
+
+
+def rolls(deployment: Any) -> str:
+    """What a rollout still waits for, in kubectl's words; "" when it is complete or has failed."""
+    if not was_observed(deployment):
+        return "Waiting for deployment spec update to be observed...\n"
+    if has_failed(deployment):
+        return ""
+    status, wish = deployment.status, deployment.spec.replicas or 0
+    updated, available = status.updated_replicas or 0, status.available_replicas or 0
+    head = f'Waiting for deployment "{deployment.metadata.name}" rollout to finish: '
+    if updated < wish:
+        return f"{head}{updated} out of {wish} new replicas have been updated...\n"
+    if (status.replicas or 0) > updated:
+        old = (status.replicas or 0) - updated
+        return f"{head}{old} old replicas are pending termination...\n"
+    if available < updated:
+        return f"{head}{available} of {updated} updated replicas are available...\n"
+    return ""
 
 
 def with_images(obj: Any, images: tuple[tuple[str, str], ...]) -> Any:
