@@ -2,8 +2,8 @@
 
 Modelled: create, replace and delete from files; get as table, wide, YAML, JSON or names; describe;
 scale; set image; label; cordon; patch; apply --server-side; delete by name, label or all, with its
-wait; rollout status; top. The files of a command are those of the scenario. A cluster of release 1.3 gets the
-client of that time: its lines and tables, and deletes that empty a controller first.
+wait; rollout status; top. The files of a command are those of the scenario. A cluster of release
+1.3 gets the client of that time: its lines and tables, and deletes that empty a controller first.
 
 Not modelled, and why that is sound:
 - the watch behind the wait of a delete: this client asks again, each time after twice as long;
