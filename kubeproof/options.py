@@ -105,7 +105,11 @@ def properties_of(document: Mapping[str, Any], name: str,
     if "spec" in document:
         from kubeproof import spec_traces
         return spec_traces.properties_of(document, name)
-    return chosen_properties(wanted or ([name] if name else None))
+    chosen = chosen_properties(wanted or ([name] if name else None))
+    if "serve-etcd" in document.get("settings", {}):
+        from kubeproof.http import served
+        return served.judged(chosen, document["settings"].items())
+    return chosen
 
 
 def chosen_properties(wanted: list[str] | None) -> tuple[Property, ...]:

@@ -19,6 +19,7 @@ from model.kernel.errors import InputError
 
 if TYPE_CHECKING:
     from kubeproof.http.engine import Engine
+    from kubeproof.http.real_etcd import Gateway
     from model.api.scenario import Scenario
 
 HELP = "serve the API over HTTP, with the simulated cluster behind it, for real clients"
@@ -49,6 +50,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="with the data of Secrets, instead of placeholders")
     parser.add_argument("--no-check", dest="check", action="store_false",
                         help="do not check the properties while serving")
+    parser.add_argument("--etcd", metavar="URL",
+                        help="keep the objects in a real etcd, through its v3 JSON API")
     parser.add_argument("--token-auth-file", type=Path, metavar="CSV",
                         help='lines of token,user,uid,"group,group"; without it one administrator '
                         "is made up")
@@ -74,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
     from kubeproof.http import wire
     from kubeproof.http.app import App
+    from kubeproof.http.real_etcd import Gateway
     from kubeproof.http.tokens import Signer, Tokens
 
     parts = _parts(options.parts)
@@ -84,8 +88,11 @@ def run(options: argparse.Namespace) -> int:
     scenario = _scenario(options, parts, tokens.users)
     pair = None if options.insecure else _certificate(options.cert_dir, options.host)
     wires = wire.Wires()
-    engine = _engine(options, scenario)
-    app = App(engine, tokens, "no-anonymous" not in parts, cut=wires.cut)
+    # The store outside brings its replies to an engine that asks it from its first step on.
+    gateway = None if options.etcd is None else Gateway(
+        _store(options.etcd), lambda action: engine.take(action))
+    engine = _engine(options, scenario, gateway)
+    app = App(engine, tokens, "no-anonymous" not in parts, cut=wires.cut, gateway=gateway)
     front: Any = app
     if options.audit_log is not None:
         from kubeproof.http.audit import Audit
@@ -148,6 +155,14 @@ def _refuse_open_door(options: argparse.Namespace, parts: tuple[str, ...]) -> No
     if options.insecure:
         raise InputError("tokens would travel unencrypted", where="--insecure",
                          fix="leave it out, or listen on 127.0.0.1")
+
+
+def _store(url: str) -> str:
+    """The address of an etcd. InputError when it is none."""
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url!r} is no address of an etcd", where="--etcd",
+                         fix="for example http://127.0.0.1:2379")
+    return url
 
 
 def _administrator() -> tuple[str, Any]:
@@ -214,15 +229,20 @@ def _scenario(options: argparse.Namespace, parts: tuple[str, ...],
                        service_range="10.96.0.0/16" if options.release != "1.3"
                        else scenario.service_range)
     started = int((datetime.now(UTC) - EPOCH).total_seconds() * 1000)
+    store = {}
+    if options.etcd is not None:
+        # A server that comes back to its objects must not give their names and uids again.
+        scenario = replace(scenario, seed=started)
+        store = {"serve-etcd": "outside"}
     return served.scenario_of(scenario, parts, users, started, {
-        "disable-admission-plugins": off,
+        **store, "disable-admission-plugins": off,
         "enable-admission-plugins": options.enable_admission_plugins,
         "watch-cache-size": "1000", "scheduler-scores": "kept",
         "field-management": "yes", "pod-removal": "marked",
         "advertise-address": CONTROL_PLANE_ADDRESS})
 
 
-def _engine(options: argparse.Namespace, scenario: Scenario) -> Engine:
+def _engine(options: argparse.Namespace, scenario: Scenario, gateway: Gateway | None) -> Engine:
     """The running system, checked and recorded as the flags say."""
     from kubeproof.http import served
     from kubeproof.http.engine import Engine
@@ -241,13 +261,15 @@ def _engine(options: argparse.Namespace, scenario: Scenario) -> Engine:
     checker = None
     if options.check:
         from kubeproof.explorer import all_properties
-        checker = Checker(system, (p for p in all_properties() if p.kind not in NOT_JUDGED))
+        checker = Checker(system, served.judged(
+            (p for p in all_properties() if p.kind not in NOT_JUDGED), scenario.settings))
     record = None
     if options.record is not None:
         start = History(to_document(scenario), ())
         record = (Recorder(options.record, start) if options.record_secrets
                   else Recorder(options.record, start, veil=Veil()))
-    return Engine(system, speed=options.speed, checker=checker, record=record, report=report)
+    return Engine(system, speed=options.speed, checker=checker, record=record, report=report,
+                  abroad=None if gateway is None else gateway.heard)
 
 
 def _shown(host: str) -> str:

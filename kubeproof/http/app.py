@@ -18,6 +18,7 @@ from kubeproof.http import bodies, discovery, documents, health, overview, paths
 from kubeproof.http.custom import Custom
 from kubeproof.http.engine import Engine
 from kubeproof.http.metrics import Metrics
+from kubeproof.http.real_etcd import Gateway
 from kubeproof.http.render import Wish
 from kubeproof.http.tokens import Caller, Tokens, add_header
 from kubeproof.http.watches import Cursor, Feed
@@ -91,11 +92,13 @@ class GoneError(Exception):
 
 class App:
     """The application. `engine` is the running cluster. `cut` breaks the connection of a client,
-    which is given by its address."""
+    which is given by its address. `gateway` leads to a store outside the world."""
 
     def __init__(self, engine: Engine, tokens: Tokens, anonymous: bool = True, *,
-                 cut: Callable[[Any], None] | None = None) -> None:
+                 cut: Callable[[Any], None] | None = None,
+                 gateway: Gateway | None = None) -> None:
         self.engine = engine
+        self.gateway = gateway
         self.tokens = tokens
         self.anonymous = anonymous
         self.cut = cut
@@ -143,11 +146,15 @@ class App:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                if self.gateway is not None:
+                    await self.gateway.start()
                 self._clock = asyncio.create_task(self._follow_time())
                 await send({"type": "lifespan.startup.complete"})
             else:
                 if self._clock is not None:
                     self._clock.cancel()
+                if self.gateway is not None:
+                    await self.gateway.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from model.kernel.action import Action
-from model.kernel.component import CUT
+from model.kernel.component import CUT, Message
 from model.kernel.driver import crashed
 from model.kernel.property import Checker, Violation, describe
 from model.kernel.system import ADVANCE, System, Transition
@@ -26,6 +26,7 @@ from traces.record import Recorder
 
 Sink = Callable[[Any], None]
 Speed = Literal["real", "max", "step"]
+STORE = "etcd"
 STEPS_MAX = 200_000
 WAIT_MS = 60_000
 FOLLOW_EVERY = 200  # fewer than the changes that the watch cache remembers
@@ -47,19 +48,22 @@ class Engine:
     """A running system, checked and recorded as it goes.
 
     `checker` sees every transition; what it finds is in `violations` and goes to `report`. `record`
-    gets every action. `after` is called whenever ready work has been done.
+    gets every action. `after` is called whenever ready work has been done. `abroad` hears what a
+    store outside the world is asked; its replies come in by `take`.
     """
 
     def __init__(self, system: System, *, wall: Callable[[], float] = time.monotonic,
                  speed: Speed = "real", checker: Checker | None = None,
                  record: Recorder | None = None,
-                 report: Callable[[Violation], None] | None = None) -> None:
+                 report: Callable[[Violation], None] | None = None,
+                 abroad: Callable[[Message], None] | None = None) -> None:
         self.system = system
         self.wall = wall
         self.speed = speed
         self.checker = checker
         self.record = record
         self.report = report
+        self.abroad = abroad
         self.world: World = system.init()
         self.sinks: dict[str, Sink] = {}
         self.after: list[Callable[[World], None]] = []
@@ -104,8 +108,14 @@ class Engine:
         self._waiting[lane] = self.world.now
         self.act(Action(OUTSIDE, "request", (lane, text)))
         self.pump()
-        if self.speed == "max":
+        if self.speed == "max" and self.abroad is None:
             self._hurry()
+
+    def take(self, action: Action) -> None:
+        """Take an input, and do all work that is ready."""
+        self.follow_wall()
+        self.act(action)
+        self.pump()
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -194,7 +204,11 @@ class Engine:
             return
         self._took(step)
         message = step.message
-        if message is not None and action.actor == OUTSIDE:
+        if message is None:
+            return
+        if action.actor == STORE and self.abroad is not None:
+            self.abroad(message)
+        elif action.actor == OUTSIDE:
             self._waiting.pop(message.lane, None)
             sink = self.sinks.get(message.lane)
             if sink is not None:

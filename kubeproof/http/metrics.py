@@ -81,7 +81,7 @@ class _Read:
         for resource, entries in cache.items():
             objects.add_metric((resource,), len(entries))
         yield objects
-        if "etcd" in world.names:
+        if engine.abroad is None:
             etcd = world["etcd"]
             yield GaugeMetricFamily("etcd_debugging_mvcc_keys_total", "Keys stored.",
                                     value=len(etcd.kv))

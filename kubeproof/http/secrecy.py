@@ -18,6 +18,8 @@ from typing import Any
 from model.kernel.action import Action
 from reference_impl.apiserver.access.authentication import OUTSIDE
 
+STORE = "etcd"
+_STORED = "/registry/secrets/"
 _DATA = ("data", "stringData")
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -30,6 +32,8 @@ class Veil:
 
     def __call__(self, action: Action) -> Action:
         """The action without the data of Secrets."""
+        if action.actor == STORE and action.verb == "reply":
+            return self._reply(action)
         if action.actor != OUTSIDE or action.verb != "request":
             return action
         text = str(action.args[1])
@@ -45,6 +49,23 @@ class Veil:
             fields["patch"] = [kind, self._patch(document)]
         return action._replace(args=(action.args[0], json.dumps(
             fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)))
+
+    def _reply(self, action: Action) -> Action:
+        """What a store outside the world told."""
+        text = str(action.args[1])
+        if _STORED not in text:
+            return action
+        return action._replace(args=(action.args[0], json.dumps(
+            self._stored(json.loads(text)), sort_keys=True, ensure_ascii=False)))
+
+    def _stored(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._stored(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "value" in value and str(value.get("key", "")).startswith(_STORED):
+            return {**value, "value": self._object(value["value"])}
+        return {name: self._stored(each) for name, each in value.items()}
 
     def _patch(self, text: str) -> str:
         try:
