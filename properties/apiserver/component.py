@@ -133,8 +133,8 @@ def carried_out(before: World, action: Action, after: World) -> Done | None:
     newest = after["etcd"].newest if action.verb == "apply" else None
     if newest is None:
         return None
-    source, lane = newest.lane
-    waits = newest.waits and not _is_orphan(before, newest.lane)
+    source, lane = newest.command.lane
+    waits = newest.waits and not _is_orphan(before, (source, lane))
     return Done(source, lane, newest.command.body, waits)
 
 
@@ -437,7 +437,10 @@ def labels(step: Transition) -> tuple[Label, ...]:
         if key.startswith(RANGES):
             # A new range is laid out by the transaction that writes what a cluster begins with.
             for place, _, now in range_changes(key, old, new):
-                found += _range_labels(lane, place, now, old is None or not done.waits)
+                # One that does not know its fate yet has the place in hand until it does.
+                holds = (lane, place) in _hands.of(before[NAME].pending)
+                found += _range_labels(lane, place, now,
+                                       old is None or not (done.waits or holds))
         elif key.startswith(REGISTRY):
             writes += _write_labels(before, lane, body, key, old, new)
     return (*found, *writes)

@@ -60,12 +60,13 @@ class Command(NamedTuple):
     """What an entry of the log asks for; `origin` answers the client that waits for `number`.
 
     A leader's own command, the end of a lease, has no origin. `user` and `rules` (the revision of
-    its token) are those of the client.
+    its token) are those of the client, `lane` is its connection.
     """
 
     origin: str
     number: Number
     body: Any
+    lane: Lane = ("", "")
     user: str = ""
     rules: int = 0
     kind: str = "Command"
@@ -129,10 +130,9 @@ class Waiting(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """The newest entry that was applied: what it was, and whether its client still waits."""
+    """The newest entry that was applied: what it was, and whether a client here waits for it."""
 
     command: Any
-    lane: Lane
     waits: bool
 
 
@@ -361,7 +361,8 @@ class ClusterMember(Component[Node]):
         return local
 
     def _command(self, number: Number, waiting: Waiting) -> Command:
-        return Command(self.name, number, waiting.body, waiting.user, waiting.rules)
+        return Command(self.name, number, waiting.body, waiting.lane, waiting.user,
+                       waiting.rules)
 
     def _propose(self, turn: Turn, command: Command) -> None:
         body, voters = command.body, voters_of(turn.log)
@@ -493,8 +494,7 @@ class ClusterMember(Component[Node]):
         if waiting is not None:
             io.reply(*waiting.lane, reply)
             local = _without(local, asked.number, io)
-        newest = None if asked is None else Applied(
-            asked, waiting.lane if waiting else ("", ""), waiting is not None)
+        newest = None if asked is None else Applied(asked, waiting is not None)
         local = local._replace(
             member=self.server._written(local.member, store, io), applied=place, newest=newest,
             granted=local.granted if store.auth is old.auth else auth.granted(store.auth))
