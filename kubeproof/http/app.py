@@ -14,7 +14,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from kubeproof.http import bodies, discovery, documents, health, overview, paths, protobuf, render
+from kubeproof.http import (
+    bodies,
+    discovery,
+    documents,
+    events,
+    health,
+    overview,
+    paths,
+    protobuf,
+    render,
+)
 from kubeproof.http.custom import Custom
 from kubeproof.http.engine import Engine
 from kubeproof.http.metrics import Metrics
@@ -195,11 +205,15 @@ class App:
                                                 target.namespace, target.name))
             return _refusal(fault or found, wish)
         request, warnings = found
+        newer = target.group == events.GROUP
+        if newer:
+            request = events.to_core(request)
         if verb == "watch":
             return request
         request, sent = self.tokens.inward(request)
         reply = await self._ask(request)
-        reply = reply._replace(body=self.tokens.outward(reply.body, sent))
+        body = self.tokens.outward(reply.body, sent)
+        reply = reply._replace(body=events.from_core(body) if newer else body)
         if verb == "patch" and reply.code == 404:
             # Nothing was there to patch, so the patch was not looked at.
             warnings = ()

@@ -332,6 +332,9 @@ def _endpoints_document(document: Document) -> None:
 
 
 def _limit_range(document: Document) -> None:
+    spec = document.get("spec")
+    if isinstance(spec, dict) and not spec.get("limits"):
+        spec["limits"] = None  # an empty list is shown as none at all
     for item in _items((document.get("spec") or {}).get("limits")):
         if item.get("type") != "Container":
             continue
