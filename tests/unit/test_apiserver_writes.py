@@ -238,3 +238,41 @@ def test_bad_paths_and_bodies(cluster: Cluster) -> None:
                       "metadata": {"name": "a", "namespace": "nosuch"}})
     refused = cluster.ask(create(missing))
     assert (refused.code, refused.body.message) == (404, 'namespaces "nosuch" not found')
+
+
+def test_ephemeral_containers_are_added_and_stay(cluster: Cluster) -> None:
+    """Only through their subresource, and none is ever taken away."""
+    pod = cluster.ask(create(make("Pod", "p", spec=POD))).body
+    document = thaw(pod)
+    document["spec"]["ephemeralContainers"] = [{"name": "look", "image": "busybox:1"}]
+    added = cluster.ask(Request("update", "pods", "default", "p", "ephemeralcontainers",
+                                freeze(document)))
+    assert added.code == 200
+    assert thaw(added.body)["spec"]["ephemeralContainers"][0]["imagePullPolicy"] == "IfNotPresent"
+    without = freeze({**thaw(added.body), "spec": thaw(pod)["spec"]})
+    gone = cluster.ask(Request("update", "pods", "default", "p", "ephemeralcontainers", without))
+    assert gone.body.causes[0].field == "spec.ephemeralContainers"
+    assert cluster.ask(create(make("Pod", "q", spec=document["spec"]))).code == 422
+
+
+def test_a_collection_answers_what_it_found_and_gives_addresses_back(cluster: Cluster) -> None:
+    """The addresses of services that go together are free at once."""
+    for name in ("a", "b"):
+        cluster.ask(create(make("Service", name, spec={"ports": [{"port": 80}]})))
+    held = {thaw(item)["spec"]["clusterIP"] for item in cluster.ask(
+        list_("services", "default")).body.items if item.metadata.name in ("a", "b")}
+    reply = cluster.ask(Request("deletecollection", "services", "default"))
+    assert {item.metadata.name for item in reply.body.items} >= {"a", "b"}
+    used = cluster.world["etcd"].kv["/registry/ranges/serviceips"].value.used
+    assert not held & set(used)
+
+
+def test_a_continue_token_of_a_compacted_revision_leads_on() -> None:
+    """The answer has a token that goes on from what is stored now."""
+    from reference_impl.apiserver import rest
+    token = rest.token_of(7, "b\0")
+    assert rest.continued(token) == (7, "b\0")
+    request = Request("list", "configmaps", "default", options=Options(continue_=token))
+    refused = rest.compacted(request)
+    assert (refused.code, rest.continued(refused.continue_)) == (410, (0, "b\0"))
+    assert rest.continued("garbage").code == 400

@@ -252,7 +252,7 @@ def updated(old: Any, new: Any, author: Author, shape: Shape) -> Any:
         return new
     changed, removed = _change(old, new, author.subresource, shape)
     if changed is None and removed is None:
-        return new
+        return _with_times_of(old, new)
     mine = Entry(author.manager, UPDATE, api_version_of(new), author.subresource,
                  timestamp(author.now), changed)
     entries = []
@@ -264,6 +264,19 @@ def updated(old: Any, new: Any, author: Author, shape: Shape) -> Any:
         else:
             entries.append(left)
     return with_entries(new, (*entries, mine))
+
+
+def _with_times_of(old: Any, new: Any) -> Any:
+    """A state in which nothing changed but perhaps the times in the entries: they stay, too, so
+    that the write is none."""
+    before, after = entries_of(old.metadata), entries_of(new.metadata)
+    if before == after or _timeless(before) != _timeless(after):
+        return new
+    return with_entries(new, before)
+
+
+def _timeless(entries: tuple[Entry, ...]) -> list[Any]:
+    return sorted((each._replace(time=None) for each in entries), key=lambda each: each.identity)
 
 
 def _change(old: Any, new: Any, subresource: str, shape: Shape) -> tuple[Tree | None, Tree | None]:

@@ -338,9 +338,8 @@ def _changed(document: Any, path: str, kind: str, value: Any) -> Any:
             _change_list(parent, last, kind, value)
         elif kind == "remove":
             del parent[last]
-        elif kind == "replace" and last not in parent:
-            raise KeyError(last)
         else:
+            # The server's library replaces what is missing, too.
             parent[last] = value
     except (KeyError, IndexError, ValueError, TypeError):
         raise PatchError("the server rejected our request due to an error in our "

@@ -17,7 +17,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from model.api.objects import Generic, Metadata, timestamp, with_metadata, with_resource_version
+from model.api.objects import (
+    Generic,
+    Metadata,
+    put,
+    timestamp,
+    with_metadata,
+    with_resource_version,
+)
 from model.api.requests import (
     ObjectList,
     Patch,
@@ -212,8 +219,15 @@ class Store:
                 request.body.metadata))
         if not self.config.tracks_fields:
             return obj
-        return field_management.created(obj, self._author(pending, io),
-                                        shape or field_management.shape_for(obj))
+        shape = shape or field_management.shape_for(obj)
+        if obj.kind != "Service" or request.body.spec is None or obj.spec is None:
+            return field_management.created(obj, self._author(pending, io), shape)
+        # Families are allocated like addresses: whoever did not ask for them does not own them.
+        sent = request.body.spec
+        claimed = put(obj, "spec", obj.spec._replace(
+            ip_families=sent.ip_families, ip_family_policy=sent.ip_family_policy))
+        told = field_management.created(claimed, self._author(pending, io), shape)
+        return with_metadata(obj, told.metadata)
 
     def _tracked(self, pending: Pending, old: Any, new: Any, shape: Shape | None, io: Io) -> Any:
         """The new state with who owns its fields. Applies have settled that themselves."""

@@ -30,7 +30,9 @@ from model.api.requests import (
     Status,
     bad_request,
     conflict,
+    field_forbidden,
     field_invalid,
+    field_required,
     invalid,
     no_such_path,
 )
@@ -82,6 +84,8 @@ def transformed(write: Write, old: Any) -> Any:
         return _checked(write, strategies.prepare_status_update(body, old), old, False)
     if subresource == "finalize":
         return _finalized(write, body, old)
+    if subresource == EPHEMERAL:
+        return _with_ephemeral(write, body, old)
     if subresource:
         return no_such_path()
     new = strategies.prepare_update(kept_unset(defaulted(body), old), old, write.resource)
@@ -193,9 +197,11 @@ def _checked(write: Write, new: Any, old: Any, whole: bool) -> Any:
     if whole:
         # A pod's spec was checked when it was created; what may change has rules of its own.
         same = old.spec if new.kind == "Pod" and new.spec == old.spec else None
+        faults = validation.updated_faults(new, write.resource, same)
+        fixed = validation.update_faults(new, old)
+        # Of a service what may not change is looked at first.
         causes = [*validation.immutable_metadata(write.request.body, old),
-                  *validation.updated_faults(new, write.resource, same),
-                  *validation.update_faults(new, old)]
+                  *(fixed + faults if new.kind == "Service" else faults + fixed)]
     else:
         causes = statuses.faults(new, old)
     if causes:
@@ -214,6 +220,32 @@ def _finalized(write: Write, body: Any, old: Any) -> Any:
     new = put(old, "spec", old.spec._replace(finalizers=wanted or None))
     new = strategies.with_own_label(new, strategies.kept_metadata(body.metadata, old.metadata))
     return REMOVE if deletion.is_finished(new) else new
+
+
+EPHEMERAL = "ephemeralcontainers"
+
+
+def _with_ephemeral(write: Write, body: Any, old: Any) -> Any:
+    """A running pod with more ephemeral containers; those that it has stay as they are. Source:
+    Kubernetes documentation, "Ephemeral Containers"."""
+    if body.spec is None or old.spec is None:
+        return old
+    before = rest_fields(old.spec).get("ephemeralContainers") or []
+    wanted = rest_fields(defaulted(body).spec).get("ephemeralContainers") or []
+    where, names = "spec.ephemeralContainers", [each.get("name") for each in wanted]
+    causes = [field_forbidden(where, "existing ephemeral containers "
+                              f'"{each.get("name")}" may not be '
+                              + ("changed" if each.get("name") in names else "removed"))
+              for each in before if each not in wanted]
+    causes += [field_required(f"{where}[{at}].{field}") for at, each in enumerate(wanted)
+               for field in ("name", "image") if not each.get(field)]
+    causes += [field_forbidden(f"{where}[{at}].{field}", "cannot be set for an Ephemeral "
+                               "Container") for at, each in enumerate(wanted)
+               for field in ("ports", "livenessProbe", "readinessProbe", "startupProbe",
+                             "lifecycle") if each.get(field)]
+    if causes:
+        return _invalid(write, old, causes)
+    return put(old, "spec", with_rest(old.spec, ephemeralContainers=wanted or ...))
 
 
 # -- scale ---------------------------------------------------------------------------------------
