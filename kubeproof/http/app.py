@@ -390,8 +390,8 @@ class App:
         if path.startswith("/debug/"):
             return self._debug(call, wish)
         if path == "/":
-            return Answer(200, health.index(dict.fromkeys(
-                each.resource.api_version for each in discovery.BUILT_IN)))
+            return Answer(200, health.index(discovery.group_versions(
+                self.custom.served(self.engine.world))))
         found = self.tokens.document(path) or discovery.document(path)
         if found is not None:
             return Answer(200, *render.encoded(found, wish))

@@ -112,6 +112,12 @@ def _versions(group: str, served: tuple[Served, ...]) -> list[str]:
     return list(dict.fromkeys((*found, *_OLDER_VERSIONS.get(group, ()))))
 
 
+def group_versions(served: tuple[Served, ...]) -> list[str]:
+    """Every `group/version` that is served, and `v1`."""
+    return ["v1", *(f"{group}/{version}" for group in _groups(served)
+                    for version in _versions(group, served))]
+
+
 def _group(name: str, served: tuple[Served, ...]) -> dict[str, Any]:
     versions = [{"groupVersion": f"{name}/{version}", "version": version}
                 for version in _versions(name, served)]
@@ -153,7 +159,7 @@ def _resources(group: str, version: str, served: tuple[Served, ...]) -> dict[str
 
 
 def _subresources(resource: Resource) -> list[str]:
-    names = list(resource.subresources)
+    names = [name for name in resource.subresources if name != "resize"]  # alpha in 1.32: off
     if resource.name == "pods":
         names.extend((*_STREAMS, "proxy"))
     # Custom resources tell the status first, all others in the order of the alphabet.

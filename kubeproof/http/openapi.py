@@ -405,7 +405,7 @@ def _paths(served: tuple[Served, ...]) -> dict[str, Any]:
                 verb: (mine, META + "Status" if verb == "delete" else mine)
                 for verb in ("get", "update", "patch", "delete") if verb in verbs})
         for subresource in resource.subresources:
-            if subresource == "proxy":
+            if subresource in ("proxy", "resize"):
                 continue
             found[f"{base}/{{name}}/{subresource}"] = _subresource_path(each, subresource, named)
     return dict(sorted(found.items()))
