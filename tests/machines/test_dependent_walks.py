@@ -14,6 +14,7 @@ from kubeproof.explorer import Explorer, Plan
 from kubeproof.mutation import hunt
 from model.kernel.fault import budget_of
 from model.kernel.mutant import Mutant
+from properties import observer
 from properties.controllers import (
     disruption,
     endpoint_slice,
@@ -24,10 +25,11 @@ from properties.controllers import (
 from reference_impl.scenarios import named
 
 MODULES: tuple[Any, ...] = (disruption, endpoint_slice, garbage_collector, leader,
-                            root_ca)
+                            observer, root_ca)
 PROPERTIES = tuple(prop for module in MODULES for prop in module.PROPERTIES)
-# It needs an unlikely history, and is left to `kubeproof mutants` and the corpus.
-RARE = {"gc-orphan-before-dependents-seen"}
+# They need unlikely histories, and are left to `kubeproof mutants` and the corpus.
+RARE = {"gc-orphan-before-dependents-seen", "relist-ghost-object-in-queue",
+        "replace-sync-after-delete-dropped"}
 MUTANTS = [mutant for module in MODULES for mutant in module.MUTANTS if mutant.name not in RARE]
 
 
@@ -38,7 +40,7 @@ EVERY = "lose_request,lose_reply,cut,crash,crash_machine,isolate"
 @pytest.mark.parametrize("faults", ["none", EVERY], ids=["none", "every"])
 @pytest.mark.parametrize("scenario", ["dependents", "unseen-dependent", "sliced-services",
                                       "budgets", "budget-share", "two-candidates", "cut-off-leader",
-                                      "certificates"])
+                                      "certificates", "observer"])
 def test_the_promises_hold(scenario: str, faults: str) -> None:
     """With and without faults, converged every six histories."""
     made = named(scenario)
