@@ -100,9 +100,18 @@ class TestRecorder:
         """The oldest that is not in flight gives way."""
         book = recorder.NO_EVENTS
         for number in range(200):
-            book = recorder.record(book, self.POD, "Normal", "Made", str(number), "test", 0)
+            book = recorder.record(book, self.POD, "Normal", f"Made{number}", "it", "test", 0)
         assert len(book.waiting) == recorder.WAITING_MAX
-        assert book.waiting[-1].message == "199"
+        assert book.waiting[-1].reason == "Made199"
+
+    def test_many_alike_are_folded_into_one(self) -> None:
+        """From the tenth different message on, one event tells the latest and their number."""
+        book = recorder.NO_EVENTS
+        for number in range(12):
+            book = recorder.record(book, self.POD, "Normal", "Made", str(number), "test", 0)
+        told = [(event.message, event.count_) for event in book.waiting]
+        assert [message for message, _ in told[:9]] == [str(number) for number in range(9)]
+        assert told[-1] == (recorder.COMBINED + "11", 3)
 
 
 def test_the_delay_has_a_ceiling_for_any_number_of_failures() -> None:
