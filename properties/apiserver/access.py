@@ -10,7 +10,6 @@ The server decides and begins a write in one step, so the promises look at reque
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from model.api.requests import Status
@@ -35,13 +34,19 @@ BINDINGS = {"Role": "rolebindings", "ClusterRole": "clusterrolebindings"}
 RESTRICTED_LABEL = "node-restriction.kubernetes.io/"
 
 
-def begun(before: World, after: World) -> Iterator[Pending]:
-    """The requests that the server took up, or decided anew, in this step."""
-    known = before[SERVER].pending
-    for lane, pending in after[SERVER].pending.items():
-        old = known.get(lane)
-        if old is None or old.request != pending.request or old.stage != pending.stage:
-            yield pending
+_found: dict[str, Any] = {"before": EMPTY, "after": EMPTY, "begun": ()}
+
+
+def begun(before: World, after: World) -> tuple[Pending, ...]:
+    """The requests that the server took up, or decided anew, in this step. Several promises ask
+    about one step: the answer is kept for the next."""
+    earlier, later = before[SERVER].pending, after[SERVER].pending
+    if _found["before"] is not earlier or _found["after"] is not later:
+        fresh = tuple(new for _, old, new in earlier.diff(later) if new is not None and (
+            old is None or old.request != new.request or old.stage != new.stage))
+        _found.update(before=earlier, after=later, begun=fresh)
+    found: tuple[Pending, ...] = _found["begun"]
+    return found
 
 
 # ---- promises ----------------------------------------------------------------------------------
