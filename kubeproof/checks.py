@@ -53,6 +53,11 @@ class Finding(NamedTuple):
     waived: str = ""
 
 
+def number_of(number: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def static(inventory: Inventory) -> Iterator[Finding]:
     """The findings of every check of this module."""
     for check in (services, overlaps, quotas, budgets, missing_requests, autoscalers):
@@ -89,7 +94,8 @@ def services(inventory: Inventory) -> Iterator[Finding]:
                               each.file, each.lines.get("spec.ports", each.line))
                 break
         else:
-            yield Finding("service selects", OK, subject, f"it selects {len(chosen)} pods")
+            yield Finding("service selects", OK, subject,
+                          f"it selects {number_of(len(chosen), 'pod')}")
 
 
 def _has_port(pod: api.Pod, target: int | str | None) -> bool:
@@ -137,8 +143,9 @@ def quotas(inventory: Inventory) -> Iterator[Finding]:
                               "it is refused", each.file, line)
             if quantities.compare(used[name], text) > 0:
                 wrong = True
-                yield Finding("quota", ERROR, subject, f"{pods} pods and what is beside them use "
-                              f"{used[name]} {name}, {text} is allowed", each.file, line)
+                told = (f"{number_of(pods, 'pod')} and what is beside them use {used[name]} {name},"
+                        f" {text} is allowed")
+                yield Finding("quota", ERROR, subject, told, each.file, line)
         if not wrong:
             yield Finding("quota", OK, subject, "what is wished for stays below it")
 
@@ -175,13 +182,14 @@ def budgets(inventory: Inventory) -> Iterator[Finding]:
         twice = next((key for key in pods if key in held), None)
         if allowed <= 0:
             yield Finding("budget", WARNING, subject,
-                          f"of {len(pods)} pods none may go: a drain never ends",
+                          f"of {number_of(len(pods), 'pod')} none may go: a drain never ends",
                           each.file, each.line)
         elif twice is not None:
             yield Finding("budget", WARNING, subject, f"pod {twice} has budget {held[twice]} too: "
                           "a pod with two budgets cannot be evicted", each.file, each.line)
         else:
-            yield Finding("budget", OK, subject, f"{allowed} of {len(pods)} pods may go at a time")
+            yield Finding("budget", OK, subject,
+                          f"{allowed} of {number_of(len(pods), 'pod')} may go at a time")
         held.update(dict.fromkeys(pods, subject))
 
 

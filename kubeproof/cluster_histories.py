@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kubeproof.checks import ERROR, NOTE, OK, UNKNOWN, Finding
+from kubeproof.checks import ERROR, NOTE, OK, UNKNOWN, Finding, number_of
 from kubeproof.inventory import REPLICATED, Inventory, Workload, node_of_tied, pinned
 from model.api import objects as api
 from model.api.scenario import DEFAULT_CAPACITY, NodeShape, Scenario, kubectl, node_shape
@@ -44,7 +44,8 @@ def explored(inventory: Inventory, outcome: Outcome, seconds: float, seed: int, 
              quiet: bool) -> list[Finding]:
     """What random histories of the cluster found in the time. A failure is shrunk and kept under
     `out`; its finding names the line that replays it."""
-    subject = f"{len(inventory.pods)} pods on {len(inventory.nodes)} nodes"
+    subject = (f"{number_of(len(inventory.pods), 'pod')} on "
+               f"{number_of(len(inventory.nodes), 'node')}")
     if outcome.answer is None:
         return [Finding("histories", NOTE, subject, "not tried: the pods do not fit as it is")]
     if len(inventory.pods) > PODS_MAX:

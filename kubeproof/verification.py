@@ -10,7 +10,18 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from kubeproof.checks import ERROR, NOTE, OK, UNKNOWN, WARNING, Finding, guards, static, targets
+from kubeproof.checks import (
+    ERROR,
+    NOTE,
+    OK,
+    UNKNOWN,
+    WARNING,
+    Finding,
+    guards,
+    number_of,
+    static,
+    targets,
+)
 from kubeproof.inventory import Inventory, Source, snapshot_of, with_replicas
 from model.api import objects as api
 from properties.scheduler import losses, reasons, size
@@ -107,7 +118,7 @@ def _place(inventory: Inventory, problem: Problem, kinds: Iterable[int]) -> Sour
 def _fits(inventory: Inventory, problem: Problem,
           options: Options) -> tuple[Finding, Answer | None]:
     """Whether all pods fit together, those that run where they are if possible."""
-    subject = f"{problem.pod_count} pods on {len(problem.nodes)} nodes"
+    subject = f"{number_of(problem.pod_count, 'pod')} on {number_of(len(problem.nodes), 'node')}"
     bound = inventory.bound
     if bound:
         answer = losses.as_it_stands(problem, bound)
@@ -253,7 +264,8 @@ def _survived(inventory: Inventory, problem: Problem, loss: Loss, found: Surviva
 def _killing(found: Survival, by: str) -> Finding:
     what = f"values of {by}" if by else "nodes"
     if found.worst:
-        subject = f"loss of {len(found.worst)} {what}"
+        subject = f"loss of {number_of(len(found.worst), 'value' if by else 'node')}"
+        subject += f" of {by}" if by else ""
         sure = "the smallest set that kills" if found.survives is False else \
             "a set that kills; smaller ones were not all decided"
         return Finding("killing set", NOTE, subject,

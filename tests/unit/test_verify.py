@@ -441,6 +441,6 @@ def test_static_pods_labels_of_roles_and_finished_jobs_of_a_snapshot_are_underst
     (tmp_path / "snapshot.yaml").write_text(SNAPSHOT)
     assert main(["verify", "--explore-seconds", "0.2", "--json", "-", str(tmp_path)]) == 0
     found = {each["rule"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
-    assert found["fits"]["subject"] == "1 pods on 1 nodes"
+    assert found["fits"]["subject"] == "1 pod on 1 node"
     assert found["survives"]["level"] == "ok"
     assert found["histories"]["level"] == "ok"
