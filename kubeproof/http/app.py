@@ -24,6 +24,7 @@ from kubeproof.http import (
     paths,
     protobuf,
     render,
+    versions,
 )
 from kubeproof.http.custom import Custom
 from kubeproof.http.engine import Engine
@@ -213,6 +214,7 @@ class App:
         request, sent = self.tokens.inward(request)
         reply = await self._ask(request)
         body = self.tokens.outward(reply.body, sent)
+        body = versions.outward(body, target.group, target.version)
         reply = reply._replace(body=events.from_core(body) if newer else body)
         if verb == "patch" and reply.code == 404:
             # Nothing was there to patch, so the patch was not looked at.

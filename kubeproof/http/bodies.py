@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from kubeproof.http import json_fault, schema
+from kubeproof.http import json_fault, schema, versions
 from model.api.objects import freeze
 from model.api.records import FieldError
 from model.api.requests import (
@@ -141,6 +141,7 @@ def object_of(data: bytes, content_type: str, resource: Resource, subresource: s
     document = parsed(data, content_type, kind)
     if isinstance(document, Status):
         return document
+    document = versions.inward(document)
     if subresource == "eviction" and document.get("apiVersion") == "policy/v1beta1":
         # The older version of the same kind is still taken.
         document = {**document, "apiVersion": version}

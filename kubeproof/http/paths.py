@@ -25,6 +25,7 @@ class Target(NamedTuple):
 
 
 _BY_PATH = {(r.group, r.version, r.name): r for r in RESOURCES}
+_BY_PATH["autoscaling", "v1", "horizontalpodautoscalers"] = BY_NAME["horizontalpodautoscalers"]
 
 
 def target_of(path: str) -> Target | None:

@@ -204,6 +204,9 @@ def test_a_deployment_rolls_out_back_and_again(kubectl: Terminal, place: str) ->
         "rollout status deployment/web --timeout=1s").communicate(timeout=SECONDS_MAX)[0]
     kubectl("rollout resume deployment/web")
     kubectl("rollout status deployment/web")
+    assert kubectl("autoscale deployment web --min=1 --max=5 --cpu-percent=60") == (
+        "horizontalpodautoscaler.autoscaling/web autoscaled\n")
+    assert re.search(r"web +Deployment/web +cpu: <unknown>/60% +1 +5", kubectl("get hpa"))
     described = kubectl("describe deployment web")
     assert re.search(r"Progressing +True +NewReplicaSetAvailable", described)
     assert "Scaled up replica set web-" in described
