@@ -50,6 +50,8 @@ GENERATED_KINDS = frozenset((
     "CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
     "FlowSchema", "PriorityLevelConfiguration", "IngressClass"))
 """Kinds whose `generation` the server counts: it rises with each change of the spec."""
+FIRST_GENERATION = GENERATED_KINDS | {"PriorityClass"}
+"""Kinds that begin with a generation; that of a priority class is never counted further."""
 STATUS_KEEPS_LABELS = frozenset(("Deployment",))
 """Kinds whose labels a write of the status leaves alone; their annotations it may change."""
 
@@ -81,7 +83,7 @@ def prepared_metadata(metadata: Metadata, resource: Resource, namespace: str, se
     data = entropy(seed, incarnation, ordinal, f"{resource.name}/{namespace}")
     if not name and metadata.generate_name:
         name = generated(metadata.generate_name, data)
-    generation = 1 if resource.kind in GENERATED_KINDS else metadata.generation
+    generation = 1 if resource.kind in FIRST_GENERATION else metadata.generation
     rest = metadata.rest
     if rest:
         rest = _without_server_fields(rest)
