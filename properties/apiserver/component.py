@@ -23,7 +23,7 @@ from model.kernel.world import UP, World
 from reference_impl.apiserver import storage
 from reference_impl.apiserver.registry import allocators, repair, transforms
 from reference_impl.apiserver.registry.allocators import RangeAllocation
-from reference_impl.apiserver.registry.deletion import REMOVE
+from reference_impl.apiserver.registry.deletion import LAST, REMOVE
 from reference_impl.apiserver.registry.store import Store
 from reference_impl.apiserver.state import Pending, State
 
@@ -54,7 +54,16 @@ def an_object_being_deleted_waits_for_something(world: World, key: str, old: Key
         return None
     if new.value.kind == "Namespace" and new.value.spec.finalizers:
         return None
+    if is_going(world, key):
+        return None
     return f"{key} is being deleted, has no finalizer and no grace period left, and is still there"
+
+
+def is_going(world: World, key: str) -> bool:
+    """Whether the server has the removal of an object in hand: where ends are written down first,
+    it removes what it has marked in its next write."""
+    return any(item.verb == LAST and storage.storage_key(item.resource, item.key) == key
+               for pending in world[NAME].pending.values() for item in pending.work)
 
 
 @each(of=KV, prefix=REGISTRY, why="traffic for one service would reach another")
@@ -473,7 +482,8 @@ def _write_labels(before: World, lane: str, body: Any, key: str, old: KeyValue |
         return [Label("create", (key, new.mod_revision, keeps)), *come]
     goes = metadata.deletion_timestamp is not None
     replaced = Label("replace", (key, _seen(body, key), new.mod_revision, keeps, goes,
-                                 bool(metadata.deletion_grace_period_seconds)))
+                                 bool(metadata.deletion_grace_period_seconds)
+                                 or (goes and is_going(before, key))))
     return [*gone, replaced, *come]
 
 
