@@ -6,6 +6,7 @@ Only the members and their client run here, with two faults of each kind in a hi
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ from reference_impl.etcd import cluster, ctl
 from reference_impl.scenarios import named
 
 SCENARIO = named("etcd-members")
+READS = named("etcd-reads")
 PROPERTIES = member.PROPERTIES + watch.PROPERTIES + raft.PROPERTIES
 STEPS = 300
 
@@ -192,3 +194,38 @@ def test_a_watch_keeps_every_guarantee_through_a_snapshot() -> None:
         snapshots += world["etcd/3"].raft.log.base > 0
     assert judged_events > 100
     assert snapshots > 5
+
+
+def test_five_members_keep_their_promises_too() -> None:
+    """Two of them may be down: the rest elects, commits, and steps as the spec allows."""
+    five = replace(READS, settings=tuple(
+        (key, "5" if key == "etcd-members" else value) for key, value in READS.settings))
+    under_test = System(cluster.components(five) + ctl.components(five), five.script,
+                        FaultPlan(budget_of("all"), ("etcd",), ("control-plane",)))
+    commits = 0
+    for seed in range(20):
+        checker = Checker(under_test, (*PROPERTIES, raft_refinement.REFINEMENT))
+        outcome = run(under_test, RandomDriver(seed, fault_rate=8), under_test.init(), steps=250,
+                      checker=checker)
+        assert outcome.violations == ()
+        commits += outcome.world["etcd"].raft.commit
+    assert commits > 50
+
+
+def test_what_is_offered_can_be_taken_and_nothing_else() -> None:
+    """Faults between peers among them: each enabled action has a successor, a mangled one none."""
+    under_test = system("all")
+    world, driver, tried = under_test.init(), RandomDriver(3, fault_rate=30), 0
+    for _ in range(250):
+        enabled = under_test.enabled(world)
+        for action in enabled:
+            assert under_test.apply(world, action) is not None, action
+            mangled = action._replace(args=(*action.args, "x"))
+            if not under_test.accepts(world, mangled):
+                assert under_test.apply(world, mangled) is None, mangled
+            tried += action.verb in ("drop", "duplicate", "reorder", "lose_unsynced")
+        chosen = driver.pick(under_test, world)
+        if chosen is None:
+            break
+        world = under_test.apply(world, chosen) or world
+    assert tried > 100
