@@ -21,6 +21,7 @@ from kubeproof.http import (
     events,
     health,
     overview,
+    patches,
     paths,
     protobuf,
     render,
@@ -277,6 +278,10 @@ class App:
                 return fault
         if verb == "patch":
             found = bodies.patch_of(data, media, resource, target.subresource, options)
+            if not isinstance(found, Status):
+                strict = found.warnings if options.field_validation == "Strict" else ()
+                found = patches.refusal(
+                    found.object, data, target, strict, self.engine.world) or found
         elif verb in ("create", "update"):
             found = bodies.object_of(data, media, resource, target.subresource,
                                      options.field_validation)

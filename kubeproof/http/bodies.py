@@ -68,7 +68,7 @@ def patch_of(data: bytes, content_type: str, resource: Resource, subresource: st
                           f"{meta.get('namespace', '')}/{meta.get('name', '')}; "
                           f"{_gv(resource.api_version)}, Kind={resource.kind}): .{unknown}: field "
                           "not declared in schema")
-    if options.field_validation == "Strict" and warnings:
+    if options.field_validation == "Strict" and warnings and kind != "merge":
         return Status(code=422, reason="Invalid", message=' "" is invalid: patch: Invalid value: '
                       f'{json.dumps(data.decode("utf-8", "replace"))}: strict decoding error: '
                       + ", ".join(warnings))
