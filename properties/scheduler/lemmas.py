@@ -54,41 +54,43 @@ def prove(lemma: Lemma, timeout_ms: int = 20_000) -> Proof:
 # -- lemmas ---------------------------------------------------------------------------------------
 
 
-def _fits(z3: Any, asks: list[Any], used: list[Any], room: list[Any]) -> Any:
-    """The filter: what is not asked for is not looked at."""
-    return z3.And([z3.Or(ask == 0, ask <= have - taken)
-                   for ask, taken, have in zip(asks, used, room, strict=True)])
-
-
-def _vectors(z3: Any, *names: str) -> list[list[Any]]:
-    return [[z3.Int(f"{name}{at}") for at in range(3)] for name in names]
-
-
 def _amounts(z3: Any, *names: str) -> list[Any]:
     """Amounts by resource, however many resources there are."""
     return [z3.Function(name, z3.IntSort(), z3.IntSort()) for name in names]
+
+
+def _fits(z3: Any, ask: Any, used: Any, room: Any) -> Any:
+    """The filter: what is not asked for is not looked at."""
+    each = z3.Int("each")
+    return z3.ForAll(each, z3.Or(ask(each) == 0, ask(each) <= room(each) - used(each)))
+
+
+def _lacks(one: Any, z3: Any, ask: Any, used: Any, room: Any) -> Any:
+    """One resource for which the filter refuses."""
+    return z3.And(ask(one) != 0, ask(one) > room(one) - used(one))
 
 
 def _capacity_is_kept(z3: Any) -> Any:
     ask, used, room = _amounts(z3, "ask", "used", "room")
     each, one = z3.Ints("each one")
     sound = z3.ForAll(each, z3.And(ask(each) >= 0, used(each) >= 0, used(each) <= room(each)))
-    fits = z3.ForAll(each, z3.Or(ask(each) == 0, ask(each) <= room(each) - used(each)))
-    return z3.And(sound, fits, used(one) + ask(one) > room(one))
+    return z3.And(sound, _fits(z3, ask, used, room), used(one) + ask(one) > room(one))
 
 
 def _room_is_monotone(z3: Any) -> Any:
-    asks, used, less, room = _vectors(z3, "ask", "used", "less", "room")
-    fewer = z3.And([a <= b for a, b in zip(less, used, strict=True)])
-    return z3.And(fewer, _fits(z3, asks, used, room), z3.Not(_fits(z3, asks, less, room)))
+    ask, used, less, room = _amounts(z3, "ask", "used", "less", "room")
+    each, one = z3.Ints("each one")
+    fewer = z3.ForAll(each, less(each) <= used(each))
+    return z3.And(fewer, _fits(z3, ask, used, room), _lacks(one, z3, ask, less, room))
 
 
 def _removal_frees(z3: Any) -> Any:
     """Taking a pod away never makes another one unfit: victims are a help or nothing."""
-    asks, used, victim, room = _vectors(z3, "ask", "used", "victim", "room")
-    positive = z3.And([amount >= 0 for amount in victim])
-    after = [taken - freed for taken, freed in zip(used, victim, strict=True)]
-    return z3.And(positive, _fits(z3, asks, used, room), z3.Not(_fits(z3, asks, after, room)))
+    ask, used, victim, room = _amounts(z3, "ask", "used", "victim", "room")
+    each, one = z3.Ints("each one")
+    positive = z3.ForAll(each, victim(each) >= 0)
+    return z3.And(positive, _fits(z3, ask, used, room),
+                  _lacks(one, z3, ask, lambda name: used(name) - victim(name), room))
 
 
 def _skew_is_bounded(z3: Any) -> Any:
@@ -256,10 +258,10 @@ def _big_pod_cut_is_sound(z3: Any) -> Any:
 LEMMAS: tuple[Lemma, ...] = (
     Lemma("a bind keeps every capacity", "all integers, any number of resources",
           _capacity_is_kept),
-    Lemma("the room filter is monotone in free room", "all integers, three resources",
+    Lemma("the room filter is monotone in free room", "all integers, any number of resources",
           _room_is_monotone),
-    Lemma("removing a pod never makes another one unfit", "all integers, three resources",
-          _removal_frees),
+    Lemma("removing a pod never makes another one unfit for want of room",
+          "all integers, any number of resources", _removal_frees),
     Lemma("a bind never makes a skew above maxSkew", "all counts, any number of domains",
           _skew_is_bounded),
     Lemma("where the skew is above maxSkew already, a bind does not enlarge it",
