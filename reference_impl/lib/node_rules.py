@@ -28,6 +28,8 @@ PRESSURES = (("MemoryPressure", PREFIX + "memory-pressure"),
              ("PIDPressure", PREFIX + "pid-pressure"),
              ("NetworkUnavailable", PREFIX + "network-unavailable"))
 MANAGED = (NOT_READY, UNREACHABLE, UNSCHEDULABLE, *(key for _, key in PRESSURES))
+IN_ORDER = (*(key for _, key in PRESSURES), NOT_READY, UNREACHABLE, UNSCHEDULABLE)
+"""In which order taints are added at once: that of the conditions, then what an operator wishes."""
 KUBELET_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
 NEVER: int | None = None
 
@@ -86,7 +88,8 @@ def retainted(node: Node, may_evict: bool, now_ms: int) -> Node:
     kept = tuple(taint for taint in old if not is_managed(taint)
                  or (taint.key or "", taint.effect or "") in wanted)
     present = {(taint.key or "", taint.effect or "") for taint in kept}
-    missing = sorted(wanted - present, key=lambda pair: (pair[1] == NO_EXECUTE, pair))
+    missing = sorted(wanted - present,
+                     key=lambda pair: (pair[1] == NO_EXECUTE, IN_ORDER.index(pair[0])))
     added = tuple(Taint(key, None, effect, timestamp(now_ms)) for key, effect in missing)
     taints = kept + added
     if taints == old:
