@@ -24,7 +24,7 @@ KUBECTL = shutil.which("kubectl")
 PAGE = ROOT / "docs" / "reference" / "kubectl-transcript.md"
 EXAMPLE = ROOT / "reference_impl" / "scenarios" / "worked-example"
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
-SECONDS_MAX = 30
+SECONDS_MAX = 60
 
 
 class Terminal:
