@@ -23,6 +23,20 @@ from reference_impl.apiserver.registry.patching import PatchError, json_patch, m
 _METADATA = ("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion",
              "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
              "labels", "annotations", "ownerReferences", "finalizers", "managedFields")
+_POD_SPEC = (
+    "volumes", "initContainers", "containers", "ephemeralContainers", "restartPolicy",
+    "terminationGracePeriodSeconds", "activeDeadlineSeconds", "dnsPolicy", "nodeSelector",
+    "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "nodeName",
+    "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "securityContext",
+    "imagePullSecrets", "hostname", "subdomain", "affinity", "schedulerName", "tolerations",
+    "hostAliases", "priorityClassName", "priority", "dnsConfig", "readinessGates",
+    "runtimeClassName", "enableServiceLinks", "preemptionPolicy", "overhead",
+    "topologySpreadConstraints", "setHostnameAsFQDN", "os", "hostUsers", "schedulingGates")
+_CONTAINER = (
+    "name", "image", "command", "args", "workingDir", "ports", "envFrom", "env", "resources",
+    "resizePolicy", "restartPolicy", "volumeMounts", "volumeDevices", "livenessProbe",
+    "readinessProbe", "startupProbe", "lifecycle", "terminationMessagePath",
+    "terminationMessagePolicy", "imagePullPolicy", "securityContext", "stdin", "stdinOnce", "tty")
 _ENTRY = ("manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource")
 
 
@@ -89,12 +103,26 @@ def _worded(result: Any, why: str) -> Status:
 
 
 def _declared(document: dict[str, Any]) -> dict[str, Any]:
-    """A document with its metadata in the order in which Go declares the fields."""
+    """A document with metadata, pods and containers in the order in which Go declares fields."""
     metadata = dict(document["metadata"])
     if metadata.get("managedFields"):
         metadata["managedFields"] = [_in_order(entry, _ENTRY)
                                      for entry in metadata["managedFields"]]
-    return {**document, "metadata": _in_order(metadata, _METADATA)}
+    rest = {key: _as_declared(value, key) for key, value in document.items() if key != "metadata"}
+    return {**rest, "metadata": _in_order(metadata, _METADATA)}
+
+
+def _as_declared(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        return [_as_declared(each, name) for each in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _as_declared(item, key) for key, item in value.items()}
+    if name == "metadata":
+        return _in_order(inner, _METADATA)
+    if name in ("containers", "initContainers"):
+        return _in_order(inner, _CONTAINER)
+    return _in_order(inner, _POD_SPEC) if "containers" in inner else inner
 
 
 def _in_order(value: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
