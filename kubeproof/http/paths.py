@@ -66,7 +66,7 @@ _TRUE = ("true", "1", "")
 def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
     """The verb of a request, "" when the method has none."""
     if method == "GET":
-        if "watch" in query and query["watch"] in _TRUE:
+        if not target.name and query.get("watch", "false") in _TRUE:
             return "watch"
         return "get" if target.name else "list"
     if method == "DELETE":

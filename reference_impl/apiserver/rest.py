@@ -87,6 +87,9 @@ def refused_body(request: Request, resource: Resource) -> Status | None:
     if body is not None and request.verb == "create" and (
             request.subresource == "binding" or resource.name == "bindings"):
         return transforms.target_fault(body)
+    if body is not None and request.subresource == "eviction" and request.name != (
+            body.metadata.name or request.name):
+        return bad_request("name in URL does not match name in Eviction object")
     if body is None or request.verb not in ("create", "update") or request.subresource in (
             "binding", "eviction"):
         return None

@@ -276,3 +276,20 @@ def test_a_continue_token_of_a_compacted_revision_leads_on() -> None:
     refused = rest.compacted(request)
     assert (refused.code, rest.continued(refused.continue_)) == (410, (0, "b\0"))
     assert rest.continued("garbage").code == 400
+
+
+def test_jobs_select_their_pods_and_daemon_sets_count_their_templates(cluster: Cluster) -> None:
+    """What the server adds to kinds that no controller here knows."""
+    job = thaw(cluster.ask(create(make("Job", "j", "batch/v1", spec={"template": {"spec": {
+        "containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}}))).body)
+    mark = {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
+    assert job["spec"]["selector"] == {"matchLabels": mark}
+    assert mark.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": {
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}
+    made = thaw(cluster.ask(create(make("DaemonSet", "d", "apps/v1", spec=spec))).body)
+    counter = "deprecated.daemonset.template.generation"
+    assert made["metadata"]["annotations"][counter] == "1"
+    made["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
+    changed = thaw(cluster.ask(update(freeze(made))).body)
+    assert changed["metadata"]["annotations"][counter] == "2"

@@ -193,6 +193,10 @@ def _secret(secret: Any) -> Any:
 def _generic(obj: Generic, resource: Resource) -> Generic:
     if obj.kind == custom.KIND:
         return custom.first_status(obj)
+    if obj.kind == "Job":
+        obj = _job(obj)
+    elif obj.kind == "DaemonSet":
+        obj = with_template_generation(obj, 1)
     if "status" not in resource.subresources:
         return obj
     status = _GENERIC_STATUS.get(obj.kind)
@@ -208,6 +212,14 @@ def with_template_generation(obj: Generic, number: int) -> Generic:
     """A DaemonSet with the annotation that counts the changes of its template."""
     annotations = {**dict(obj.metadata.annotations or ()), TEMPLATE_GENERATION: str(number)}
     return with_metadata(obj, put(obj.metadata, "annotations", pairs(annotations)))
+
+
+def _counted_template(new: Generic, old: Generic) -> Generic:
+    """A DaemonSet whose annotation counts one more where its template is another."""
+    counted = int(dict(old.metadata.annotations or ()).get(TEMPLATE_GENERATION, "0"))
+    after, before = (((rest_fields(each).get("spec") or {}).get("template"))
+                     for each in (new, old))
+    return with_template_generation(new, counted + (after != before))
 
 
 def _job(job: Generic) -> Generic:
@@ -279,6 +291,8 @@ def prepare_update(new: Any, old: Any, resource: Resource) -> Any:
     elif kind == "Secret" and result.string_data is not None:
         result = _secret(result)
     elif type(result) is Generic:
+        if kind == "DaemonSet":
+            result = _counted_template(result, old)
         if "status" in resource.subresources:
             result = with_rest(result, status=rest_fields(old).get("status", ...))
     elif "status" in resource.subresources:
