@@ -89,8 +89,10 @@ class EtcdCtl(Component[Ctl]):
             return False
         connection = local.connections.get(str(args[0]), _IDLE)
         free = not connection.busy and connection.watch is None
-        return (free and parsed(str(args[1]), local.revision) is not None
-                and self._endpoint(str(args[0])) in self.servers)
+        command = str(args[1])
+        known = parsed(command, local.revision) is not None and (
+            len(self.servers) > 1 or _of_the_cluster(command.split()) is None)
+        return free and known and self._endpoint(str(args[0])) in self.servers
 
     def _endpoint(self, lane: str) -> str:
         _, _, number = lane.partition("@")
@@ -211,7 +213,7 @@ def parsed(command: str, seen: int) -> storage.Request | None:
 
 
 def _of_the_cluster(words: list[str]) -> storage.Request | None:
-    """A command about members, users and roles."""
+    """A command about members, users and roles: only a cluster serves it."""
     match words:
         case ["member", "add", name]:
             return storage.MemberChange(name)

@@ -13,6 +13,7 @@ from model.api.scenario import Scenario
 from model.kernel.component import CUT, Io, Message
 from reference_impl.etcd import auth, cluster
 from reference_impl.etcd.apply import performed
+from reference_impl.etcd.ctl import EtcdCtl
 from reference_impl.etcd.raft import (
     Append,
     Ask,
@@ -283,3 +284,12 @@ def test_users_may_do_what_their_roles_allow() -> None:
     assert verdict(storage.Range("/a"), name, revision - 1) == storage.AUTH_OLD_REVISION
     _, wrong = performed(store, storage.Authenticate("ada", "word"))
     assert wrong.error == storage.AUTH_FAILED
+
+
+def test_a_single_member_is_not_asked_for_what_only_a_cluster_serves() -> None:
+    """Commands about members, users and roles, and endpoints that are not there, are no input."""
+    for command in ("user add ada pass", "member add etcd/4", "auth enable"):
+        one, three = EtcdCtl(), EtcdCtl(("etcd", "etcd/2", "etcd/3"))
+        assert not one.accepts(one.init(Io()), "run", ("admin", command))
+        assert three.accepts(three.init(Io()), "run", ("admin", command))
+        assert not three.accepts(three.init(Io()), "run", ("admin@4", command))
