@@ -293,3 +293,12 @@ def test_jobs_select_their_pods_and_daemon_sets_count_their_templates(cluster: C
     made["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
     changed = thaw(cluster.ask(update(freeze(made))).body)
     assert changed["metadata"]["annotations"][counter] == "2"
+
+
+def test_one_service_port_of_two_protocols_gets_one_node_port(cluster: Cluster) -> None:
+    """Like a name server, which answers on both."""
+    ports = [{"name": "u", "port": 53, "protocol": "UDP"}, {"name": "t", "port": 53},
+             {"name": "w", "port": 80}]
+    made = cluster.ask(create(make("Service", "dns", spec={"type": "NodePort", "ports": ports})))
+    found = [port["nodePort"] for port in thaw(made.body)["spec"]["ports"]]
+    assert found[0] == found[1] != found[2]

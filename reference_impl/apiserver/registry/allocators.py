@@ -185,8 +185,11 @@ def take_ports(range_: RangeAllocation, service: Service, limits: Limits,
     first, last = limits.ports
     taken: dict[str, set[str]] = {}
     ports = []
+    by_port: dict[int | None, int] = {each.port: each.node_port for each in spec.ports or ()
+                                      if each.node_port}
     for index, port in enumerate(spec.ports or ()):
-        number = port.node_port
+        # Ports of one number get one node port, whatever their protocols.
+        number = port.node_port or by_port.get(port.port)
         protocol = port.protocol or "TCP"
         if number:
             text = str(number)
@@ -205,6 +208,7 @@ def take_ports(range_: RangeAllocation, service: Service, limits: Limits,
                 return _internal("failed to allocate a nodePort: range is full")
             text = found
         taken.setdefault(text, set()).add(protocol)
+        by_port.setdefault(port.port, int(text))
         ports.append(port._replace(node_port=int(text)))
     fresh = tuple(text for text in taken if text not in held)
     return (_with(range_, fresh), put(service, "spec", spec._replace(ports=tuple(ports))),
