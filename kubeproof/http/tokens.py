@@ -73,7 +73,7 @@ class Signer:
     def sign(self, claims: dict[str, Any]) -> str:
         """A signed token."""
         import jwt
-        return jwt.encode(claims, self.key, ALGORITHM, {"kid": self.key_id})
+        return jwt.encode(claims, self.key, ALGORITHM, {"kid": self.key_id, "typ": None})
 
     def verified(self, token: str) -> dict[str, Any] | None:
         """The claims of a token that this key has signed. Whether they are still good is not

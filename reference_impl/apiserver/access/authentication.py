@@ -15,7 +15,7 @@ from model.api.requests import Impersonation, Request, Status, internal_error, u
 from model.kernel.values import FrozenMap
 from reference_impl.apiserver.access import default_roles, service_account_tokens
 from reference_impl.apiserver.access.known import Known, LookUp
-from reference_impl.apiserver.access.service_account_tokens import ACCOUNT_PREFIX, ACCOUNTS
+from reference_impl.apiserver.access.service_account_tokens import ACCOUNT_PREFIX
 from reference_impl.apiserver.state import User
 
 AUTHENTICATED = "system:authenticated"
@@ -112,7 +112,3 @@ def asker(client: str, request: Request, tokens: FrozenMap[str, User], anonymous
     """The authenticated user of a request, before any impersonation; 401 when there is none."""
     found = authenticate(client, request.verb, request.token, tokens, anonymous, known)
     return unauthorized() if found is None else found
-
-
-__all__ = ["ACCOUNTS", "ADMIN", "ANONYMOUS", "AUTHENTICATED", "MASTERS", "OUTSIDE", "account_of",
-           "asker", "authenticate", "component", "impersonated"]

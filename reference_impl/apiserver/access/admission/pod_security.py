@@ -4,8 +4,8 @@ Source: Kubernetes documentation, "Pod Security Standards" and "Pod Security Adm
 `enforce` refuses, `warn` warns; `audit` adds to the audit log, which is written at the front door
 and does not show it. Templates of workloads are warned about, never refused.
 
-Not modelled: exemptions, standards of older releases (every version is taken as the latest), and
-the list of pods that break a level which a namespace has just been given.
+Not modelled: exemptions, standards of older releases (every version is taken as the latest),
+AppArmor profiles, and the list of pods that break a level which a namespace has just been given.
 """
 
 from __future__ import annotations
