@@ -99,7 +99,6 @@ def run(options: argparse.Namespace) -> int:
         front = Audit(app, options.audit_log)
     config = uvicorn.Config(front, host=options.host, port=options.port, log_level="warning",
                             access_log=False, timeout_graceful_shutdown=1, http=wires.protocol(),
-                            h11_max_incomplete_event_size=2 * 65536,
                             ssl_certfile=pair and pair[0], ssl_keyfile=pair and pair[1])
     config.load()
     authority = pair[0].read_bytes() if pair is not None else b""

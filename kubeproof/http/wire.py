@@ -11,13 +11,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from model.kernel.errors import InputError
 
 CONNECTIONS_MAX = 2000
+HEAD_BYTES_MAX = 128 * 1024
+"""How much of a request's head is read; what is shorter is judged where it is answered."""
 _BUSY = (b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\n"
          b"Content-Length: 0\r\n\r\n")
+_TOO_LARGE = (b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
+              b"Content-Length: 0\r\n\r\n")
 
 
 class Wires:
@@ -32,12 +36,32 @@ class Wires:
         if transport is not None:
             transport.abort()
 
-    def protocol(self) -> type[H11Protocol]:
+    def protocol(self) -> type[HttpToolsProtocol]:
         """The class of connections that are known here."""
         wires = self
 
-        class Wire(H11Protocol):
-            """A connection that is counted, and refused above the bound."""
+        class Wire(HttpToolsProtocol):
+            """A connection that is counted, and refused above the bound; so is a head without end,
+            which the parser would go on collecting."""
+
+            head_bytes = 0
+            in_head = True
+
+            def data_received(self, data: bytes) -> None:
+                if self.in_head:
+                    self.head_bytes += len(data)
+                super().data_received(data)
+                if self.in_head and self.head_bytes > HEAD_BYTES_MAX:
+                    self.transport.write(_TOO_LARGE)
+                    self.transport.close()
+
+            def on_headers_complete(self) -> None:
+                self.in_head, self.head_bytes = False, 0
+                super().on_headers_complete()
+
+            def on_message_complete(self) -> None:
+                self.in_head = True
+                super().on_message_complete()
 
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class has it
                 super().connection_made(transport)
