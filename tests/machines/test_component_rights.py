@@ -8,6 +8,7 @@ import pytest
 
 from kubeproof.options import load_scenario
 from model.api.requests import Reply
+from model.kernel.action import Action
 from model.kernel.driver import FairDriver, RandomDriver, run
 from model.kernel.system import System
 from model.kernel.world import World
@@ -21,7 +22,8 @@ STEPS = 700
 
 def refusals(name: str, seed: int) -> set[str]:
     """What access control answered to components in a history of a scenario: half of it at random,
-    half of it served fairly, so that inputs are worked off."""
+    half of it served fairly, so that inputs are worked off. What users are refused does not count:
+    some of them try on purpose."""
     system = build(load_scenario(name))
     world, found = system.init(), set()
     for driver in (FairDriver(script=True), RandomDriver(seed)):
@@ -31,14 +33,15 @@ def refusals(name: str, seed: int) -> set[str]:
     return found
 
 
-def _told(system: System, world: World, actions: tuple[object, ...]) -> set[str]:
+def _told(system: System, world: World, actions: tuple[Action, ...]) -> set[str]:
     found = set()
     for action in actions:
-        step = system.transition(world, action)  # type: ignore[arg-type]  # actions of a run
+        step = system.transition(world, action)
         assert step is not None
         world = step.after
         body = None if step.message is None else step.message.body
-        if isinstance(body, Reply) and body.code == 403 and " cannot " in body.body.message:
+        if (isinstance(body, Reply) and body.code == 403 and " cannot " in body.body.message
+                and not action.actor.startswith("kubectl")):
             found.add(body.body.message)
     return found
 
