@@ -3,10 +3,10 @@
     python tests/conformance/agreement.py [--quick] [--raise] [--jobs N] [AREA ...]
 
 Plays the recordings of ../shared (see its README) against `kubeproof serve` of this checkout and
-compares what agrees with `agreement-floor.yaml`. Exit status: 0 at the floor or above it (also when
-there are no recordings: it says so), 1 below (played twice by then), 2 bad input. `--raise` lifts the floor to what was
-measured, less a margin for steps that hang on timing; it never lowers it. `--quick` plays a part of
-some areas, with floors of its own.
+compares what agrees with `agreement-floor.yaml`. An area that is below its floor is played once
+more. Exit status: 0 at the floor or above it (also when there are no recordings: it says so), 1
+below, 2 bad input. `--raise` lifts the floor to what was measured, less a margin for steps that
+hang on timing; it never lowers it. `--quick` plays a part of some areas, with floors of its own.
 """
 
 from __future__ import annotations
