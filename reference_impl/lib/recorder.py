@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
+from zlib import crc32
 
 from model.api.metadata import Metadata
 from model.api.objects import Event, EventSource, reference_to, timestamp
@@ -37,7 +38,8 @@ class Similar(NamedTuple):
 
 class Recorder(NamedTuple):
     """`waiting`: events to write, oldest first; `busy`: a write is in flight (its event is still
-    the first of `waiting`); `written`: (object's uid, reason, message) -> the event as last
+    the first of `waiting`); `written`: (object's uid, with its revision
+    where asked for, reason, message) -> the event as last
     written; `ordinal`: how many different events there were; `similar`: by object's uid, type and
     reason."""
 
@@ -52,12 +54,19 @@ NO_EVENTS = Recorder()
 
 
 def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], reason: str,
-           message: str, component: str, now_ms: int, host: str | None = None) -> Recorder:
-    """Note that something happened to `about`; `offers` says when it can be written."""
+           message: str, component: str, now_ms: int, host: str | None = None,
+           by_revision: bool = False) -> Recorder:
+    """Note that something happened to `about`; `offers` says when it can be written.
+
+    `by_revision`: the same about another revision of the object is another event, as for those
+    who write events of the newer API: there the reference with its revision is part of what is
+    compared (client-go, tools/events).
+    """
     metadata = about.metadata
     uid = metadata.uid or metadata.name or ""
     similar, combined = _noted(recorder.similar, (uid, kind, reason), message, now_ms)
-    identity = (uid, reason, COMBINED if combined else message)
+    subject = f"{uid}@{metadata.resource_version}" if by_revision else uid
+    identity = (subject, reason, COMBINED if combined else message)
     if combined:
         message = COMBINED + message
     before = recorder.written.get(identity)
@@ -68,8 +77,7 @@ def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], r
         ordinal = recorder.ordinal
     else:
         ordinal = recorder.ordinal + 1
-        # Kubernetes appends the nanoseconds; ours are milliseconds and the event's ordinal.
-        name = f"{metadata.name}.{now_ms * 1_000_000 + ordinal:016x}"
+        name = f"{metadata.name}.{_nanoseconds(component, host or '', ordinal, now_ms):016x}"
         event = Event(metadata=Metadata(name=name, namespace=metadata.namespace or "default"),
                       involved_object=reference_to(about), reason=reason, message=message,
                       source=EventSource(component, host), first_timestamp=moment,
@@ -83,6 +91,18 @@ def record(recorder: Recorder, about: Any, kind: Literal["Normal", "Warning"], r
         written = EMPTY
     return Recorder((*waiting, event), recorder.busy, written.set(identity, event), ordinal,
                     similar)
+
+
+def _nanoseconds(component: str, host: str, ordinal: int, now_ms: int) -> int:
+    """The moment that ends the name of an event. Kubernetes takes the clock's nanoseconds; ours
+    counts milliseconds, so what is below them tells reporters and their events apart."""
+    return now_ms * 1_000_000 + (_offset(component, host) + ordinal) % 1_000_000
+
+
+@lru_cache(maxsize=256)
+def _offset(component: str, host: str) -> int:
+    """Where in the millisecond a reporter's events begin."""
+    return crc32(f"{component}/{host}".encode())
 
 
 @lru_cache(maxsize=256)

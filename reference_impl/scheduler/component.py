@@ -343,7 +343,7 @@ class Scheduler(Component[Local]):
         pod = local.caches["pods"].store.get(key)
         if pod is not None:
             noted = events.record(local.recorder, pod, "Warning", "FailedScheduling",
-                                  decision.message, SOURCE, io.now)
+                                  decision.message, SOURCE, io.now, by_revision=True)
             local = local._replace(recorder=noted)
         local = self.nominate(local, key, decision)
         queue = queues.park(local.queue, key, decision.refused_by, io.now)
@@ -352,8 +352,10 @@ class Scheduler(Component[Local]):
         return local._replace(queue=queue)
 
     def helped_meanwhile(self, attempt: Attempt) -> bool:
-        """Whether an event since the decision may have changed it."""
-        return any(helps(event, attempt.decision.refused_by) for event in attempt.seen)
+        """Whether another attempt is due without an event: one since the decision may have changed
+        it, or no plug-in refused the pod, so that none could say which event helps (kube-scheduler
+        then tries again after the back-off; so where there is no node at all)."""
+        return not attempt.decision.refused_by or any(helps(event, attempt.decision.refused_by) for event in attempt.seen)
 
     def nominate(self, local: Local, key: str, decision: Decision) -> Local:
         """Write the verdict; where there are victims, claim their room and order their removal."""

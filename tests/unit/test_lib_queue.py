@@ -86,6 +86,24 @@ class TestRecorder:
         assert (second.first_timestamp, second.last_timestamp) == (
             "2016-07-01T00:00:00Z", "2016-07-01T00:00:05Z")
 
+    def test_another_revision_of_the_object_is_another_event_where_asked_for(self) -> None:
+        """The newer API of events compares references with their revisions."""
+        book = recorder.NO_EVENTS
+        for version in ("6", "7", "7"):
+            metadata = self.POD.metadata._replace(resource_version=version)
+            book = recorder.record(book, self.POD._replace(metadata=metadata), "Warning", "Failed",
+                                   "no", "test", 0, by_revision=True)
+        assert [event.count_ for event in book.waiting] == [1, 1, 2]
+        names = [event.metadata.name for event in book.waiting]
+        assert names[0] != names[1] == names[2]
+
+    def test_events_of_one_moment_by_several_reporters_end_differently(self) -> None:
+        """The end of an event's name tells events apart, also of different objects."""
+        ends = {(recorder.record(recorder.NO_EVENTS, self.POD, "Normal", "Made", "it", component, 0)
+                 .waiting[0].metadata.name or "").rpartition(".")[2]
+                for component in ("replication-controller", "scheduler", "node-controller")}
+        assert len(ends) == 3
+
     def test_a_write_of_unknown_outcome_is_repeated_and_a_reply_ends_it(self) -> None:
         """Events are written at least once while the server can be reached."""
         book = recorder.record(recorder.NO_EVENTS, self.POD, "Normal", "Made", "it", "test", 0)

@@ -196,6 +196,24 @@ def test_room_stays_taken_while_the_outcome_is_unknown() -> None:
     assert bench.events() == ["Scheduled"]
 
 
+def test_without_any_node_a_pod_is_tried_again_after_its_back_off() -> None:
+    """No plug-in refused it, so no event is known to help; each verdict is told."""
+    bench = Bench((), (make_pod("p"),))
+    bench.step("attempt", "default/p")
+    bench.step("fail", "default/p")
+    bench.step("report", "default/p")
+    bench.get("report", OK)
+    bench.see("pods", "MODIFIED", make_pod("p"))
+    bench.fire("backoff:default/p")
+    assert bench.now == 1000
+    bench.step("attempt", "default/p")
+    bench.step("fail", "default/p")
+    first, second = bench.local.recorder.waiting
+    assert (first.message, first.count_) == (second.message, second.count_) == (
+        "no nodes available to schedule pods", 1)
+    assert first.metadata.name != second.metadata.name
+
+
 def test_a_pod_that_does_not_fit_is_told_so_and_waits_for_an_event() -> None:
     bench = Bench((make_node("n1", "1"),), (make_pod("p", cpu="2"),))
     bench.step("attempt", "default/p")

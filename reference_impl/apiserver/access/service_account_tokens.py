@@ -174,7 +174,8 @@ def issued(body: Generic, namespace: str, name: str, known: Known, token_id: str
     lifetime = spec.get("expirationSeconds", SECONDS_DEFAULT)
     causes = _lifetime_faults(lifetime)
     if causes:
-        return refused(invalid("TokenRequest", "authentication.k8s.io", name, causes))
+        # The request has no name of its own, and Kubernetes' refusal shows none.
+        return refused(invalid("TokenRequest", "authentication.k8s.io", "", causes))
     private: dict[str, Any] = {"namespace": namespace, "serviceaccount": {
         "name": name, "uid": account.metadata.uid}}
     reference = spec.get("boundObjectRef")
