@@ -355,7 +355,8 @@ class Scheduler(Component[Local]):
         """Whether another attempt is due without an event: one since the decision may have changed
         it, or no plug-in refused the pod, so that none could say which event helps (kube-scheduler
         then tries again after the back-off; so where there is no node at all)."""
-        return not attempt.decision.refused_by or any(helps(event, attempt.decision.refused_by) for event in attempt.seen)
+        refused_by = attempt.decision.refused_by
+        return not refused_by or any(helps(event, refused_by) for event in attempt.seen)
 
     def nominate(self, local: Local, key: str, decision: Decision) -> Local:
         """Write the verdict; where there are victims, claim their room and order their removal."""
