@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -20,6 +20,7 @@ from kubeproof.http import (
     documents,
     events,
     health,
+    logs,
     overview,
     patches,
     paths,
@@ -136,7 +137,8 @@ class App:
         call = Call(scope["method"], scope["path"], dict(parse_qsl(
             query.decode("latin-1"), keep_blank_values=True)) if query else {}, headers, receive)
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES_MAX:
-            found: Answer | Request = _refusal(failure(431, "", "Request header fields too large"))
+            found: Answer | Request | logs.Following = _refusal(
+                failure(431, "", "Request header fields too large"))
         elif self.in_flight >= IN_FLIGHT_MAX:
             found = _refusal(_TOO_MANY)
         else:
@@ -149,6 +151,9 @@ class App:
                 self.in_flight -= 1
         if isinstance(found, Request):
             await self._watch(found, call, scope, send)
+            return
+        if isinstance(found, logs.Following):
+            await self._follow_log(found, call, send)
             return
         await _sent(found, send)
         self.metrics.answered(call.method, call.path, found.code,
@@ -178,8 +183,8 @@ class App:
 
     # -- one request ------------------------------------------------------------------------------
 
-    async def _answer(self, call: Call) -> Answer | Request:
-        """The answer to a call, or the watch that it asks for."""
+    async def _answer(self, call: Call) -> Answer | Request | logs.Following:
+        """The answer to a call, or the watch or the growing log that it asks for."""
         described = self._documents(call)
         if described is not None:
             return described
@@ -201,7 +206,8 @@ class App:
             if fault is None and not self.custom.has_group(target.group, self.engine.world):
                 return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
             return _refusal(fault or no_such_path(), wish)
-        found = await self._request(call, target, verb, token)
+        log = logs.options_of(call.query, target.name) if logs.is_asked(target, verb) else None
+        found = log if isinstance(log, Status) else await self._request(call, target, verb, token)
         if isinstance(found, Status):
             fault = self._may(token, Attributes(verb, target.group, _what(target),
                                                 target.namespace, target.name))
@@ -214,6 +220,8 @@ class App:
             return request
         request, sent = self.tokens.inward(request)
         reply = await self._ask(request)
+        if isinstance(log, logs.LogOptions) and reply.code == 200:
+            return self._log(reply.body, log, wish)
         body = self.tokens.outward(reply.body, sent)
         body = versions.outward(body, target.group, target.version)
         reply = reply._replace(body=events.from_core(body) if newer else body)
@@ -224,6 +232,15 @@ class App:
             ("Warning", _warning(each)) for each in (*warnings, *reply.warnings)
             if each.isprintable()),
             target.resource)
+
+    def _log(self, pod: Any, options: logs.LogOptions,
+             wish: Wish) -> Answer | logs.Following:
+        found = logs.answer(self.engine.world, pod, options)
+        if isinstance(found, logs.Following):
+            return found
+        if isinstance(found, Status):
+            return Answer(204, b"", logs.MEDIA) if found.code == 204 else _refusal(found, wish)
+        return Answer(200, found, logs.MEDIA)
 
     def _shown(self, reply: Reply, wish: Wish,
                headers: tuple[tuple[str, str], ...] = (),
@@ -368,16 +385,22 @@ class App:
 
     async def _streamed(self, cursor: Cursor, timeout_s: int | None, call: Call,
                         send: Send) -> None:
-        loop = asyncio.get_running_loop()
-        writer = loop.create_task(_written(cursor, send))
-        reader = loop.create_task(_hung_up(call.receive))
-        timer = loop.call_later(timeout_s or WATCH_TIMEOUT_S, cursor.end)
+        timer = asyncio.get_running_loop().call_later(timeout_s or WATCH_TIMEOUT_S, cursor.end)
         try:
-            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+            await _while_there(_written(cursor, send), call)
         finally:
             timer.cancel()
-            writer.cancel()
-            reader.cancel()
+
+    async def _follow_log(self, following: logs.Following, call: Call, send: Send) -> None:
+        """Stream a log. Watches and logs together are limited: both hold their connection."""
+        if self._watches >= WATCHES_MAX:
+            await _sent(_refusal(_TOO_MANY), send)
+            return
+        self._watches += 1
+        try:
+            await _while_there(logs.written(following, lambda: self.engine.world, send), call)
+        finally:
+            self._watches -= 1
 
     # -- paths that are no resource ---------------------------------------------------------------
 
@@ -495,6 +518,18 @@ async def _body(call: Call) -> bytes | Status:
             return b"".join(parts)
 
 
+async def _while_there(stream: Coroutine[Any, Any, None], call: Call) -> None:
+    """Write a stream to its end, or until the client has gone."""
+    loop = asyncio.get_running_loop()
+    writer = loop.create_task(stream)
+    reader = loop.create_task(_hung_up(call.receive))
+    try:
+        await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        writer.cancel()
+        reader.cancel()
+
+
 async def _hung_up(receive: Receive) -> None:
     """Ends when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
@@ -511,9 +546,11 @@ async def _written(cursor: Cursor, send: Send) -> None:
 
 
 async def _sent(answer: Answer, send: Send) -> None:
-    # A 304 says nothing of a body: what it said would replace what the client has kept.
-    headers = [(b"content-type", answer.media.encode()),
-               (b"content-length", b"%d" % len(answer.content))] if answer.code != 304 else []
+    # A 304 says nothing of a body: what it said would replace what the client has kept; a 204 has
+    # no body.
+    headers = [] if answer.code in (204, 304) else [
+        (b"content-type", answer.media.encode()),
+        (b"content-length", b"%d" % len(answer.content))]
     headers += [(name.encode("latin-1"), value.encode("utf-8")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.code, "headers": headers})
     await send({"type": "http.response.body", "body": answer.content})

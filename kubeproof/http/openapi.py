@@ -320,6 +320,14 @@ _LIST = [
     _query("watch", "boolean", "Stream changes instead of a list."),
     _query("allowWatchBookmarks", "boolean", "Send events that only tell how far the watch is."),
     _query("sendInitialEvents", "boolean", "Begin a watch with what there is.")]
+_LOG = [
+    _query("container", "string", "Whose log; needed where the pod has more than one container."),
+    _query("previous", "boolean", "The log of the instance before the one that runs."),
+    _query("follow", "boolean", "Go on with what is written from now on."),
+    _query("timestamps", "boolean", "Begin each line with its time."),
+    _query("tailLines", "integer", "Only so many lines from the end."),
+    _query("limitBytes", "integer", "Only so many bytes from the beginning."),
+    _query("sinceSeconds", "integer", "Only lines that are younger.")]
 _PRETTY = _query("pretty", "string", "Accepted and ignored.")
 _WRITE = [_DRY_RUN, _MANAGER, _VALIDATION]
 _PARAMETERS: dict[str, list[dict[str, Any]]] = {
@@ -347,6 +355,10 @@ def _operation(each: Served, verb: str, subresource: str, names: tuple[str, str]
         "responses": {"200": {"description": "OK", "content": content},
                       "401": {"description": "Unauthorized"}},
         "x-kubernetes-action": _ACTIONS[verb], "x-kubernetes-group-version-kind": mark}
+    if subresource == "log":
+        found["parameters"] = _LOG
+        found["responses"]["200"]["content"] = {
+            media: {"schema": {"type": "string"}} for media in (JSON, YAML, "text/plain")}
     if verb == "create":
         found["responses"]["201"] = {"description": "Created", "content": content}
     if verb in ("create", "update"):
@@ -512,4 +524,6 @@ def _response_v2(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moved(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
     return {"$ref": schema["$ref"].replace(V3.prefix, V2.prefix)}

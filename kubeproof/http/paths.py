@@ -82,16 +82,23 @@ _TYPES = {"gracePeriodSeconds": (int, "int64"), "orphanDependents": (bool, "bool
 _DIGITS_MAX = 18
 
 
+def number_fault(text: str) -> str:
+    """What is wrong with a whole number in a query; "" when nothing is."""
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not (digits.isascii() and digits.isdigit()):
+        return f'strconv.ParseInt: parsing "{text}": invalid syntax'
+    if len(digits.lstrip("0")) > _DIGITS_MAX:
+        return f'strconv.ParseInt: parsing "{text}": value out of range'
+    return ""
+
+
 def options_fault(query: Mapping[str, str], body: Mapping[str, Any]) -> str:
     """What is wrong with the numbers in a query, or with the types in the options of a deletion;
     "" when nothing is."""
     for field in _NUMBERS:
         text = query.get(field, "")
-        digits = text[1:] if text[:1] in ("-", "+") else text
-        if text and not (digits.isascii() and digits.isdigit()):
-            return f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        if len(digits.lstrip("0")) > _DIGITS_MAX:
-            return f'strconv.ParseInt: parsing "{text}": value out of range'
+        if text and (fault := number_fault(text)):
+            return fault
     for field, (kind, name) in _TYPES.items():
         value = body.get(field)
         if value is not None and (not isinstance(value, kind)

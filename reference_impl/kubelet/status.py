@@ -139,10 +139,11 @@ def _state(record: PodRecord, container: ContainerRecord) -> ContainerState:
         return ContainerState(running=ContainerStateRunning(timestamp(container.started_ms)))
     if container.point == DONE and container.last_exit is not None:
         return ContainerState(terminated=_terminated(record, container, container.last_exit))
-    return ContainerState(waiting=_waiting(record, container))
+    return ContainerState(waiting=waiting_of(record, container))
 
 
-def _waiting(record: PodRecord, container: ContainerRecord) -> ContainerStateWaiting:
+def waiting_of(record: PodRecord, container: ContainerRecord) -> ContainerStateWaiting:
+    """Why a container that neither runs nor has ended for good does not run."""
     point = container.point
     if point == BACKOFF:
         wait = duration(container_backoff_ms(container.crashes))

@@ -284,6 +284,36 @@ def test_a_drain_respects_a_budget(kubectl: Terminal, place: str) -> None:
 # ---- questions ---------------------------------------------------------------------------------
 
 
+def test_logs(kubectl: Terminal, place: str) -> None:
+    """What a container wrote, the end of it, both of two; and who may not read it."""
+    kubectl("run web --image=nginx")
+    kubectl("wait --for=condition=Ready pod/web --timeout=20s")
+    assert kubectl("logs web").startswith("web/web: instance 0 begins\n")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z web/web: [^\n]+\n",
+                        kubectl("logs web --tail=1 --timestamps"))
+    assert kubectl("logs web --limit-bytes=3") == "web"
+    kubectl("create role reader --verb=get --resource=pods")
+    kubectl("create rolebinding reader --role=reader --user=bob")
+    refused = kubectl.fails("logs web --as=bob")
+    assert 'cannot get resource "pods/log"' in refused
+    kubectl("create role logs --verb=get --resource=pods/log")
+    kubectl("create rolebinding logs --role=logs --user=bob")
+    assert "instance 0 begins" in kubectl("logs web --as=bob")
+    assert kubectl.fails("logs web --previous").endswith(
+        'previous terminated container "web" in pod "web" not found\n')
+    assert "container side is not valid for pod web" in kubectl.fails("logs web -c side")
+    follower = kubectl.start("logs -f web")
+    time.sleep(1)  # what follows is to happen while it reads
+    kubectl("delete pod web --grace-period=1")
+    told = follower.communicate(timeout=SECONDS_MAX)[0].splitlines()
+    assert told[0] == "web/web: instance 0 begins", told
+    assert follower.returncode == 0, told
+    kubectl("run stuck --image=bad")
+    kubectl.until("get pod stuck", "(ErrImagePull|ImagePullBackOff)")
+    assert re.search("is waiting to start: (trying and failing to pull image|image can't be "
+                     "pulled)", kubectl.fails("logs stuck"))
+
+
 def test_explain_and_who_may(kubectl: Terminal, place: str) -> None:
     """Fields are explained from OpenAPI; rights come from the roles."""
     out = kubectl("explain deployment.spec.strategy")
