@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from model.api.requests import ObjectList, watch
+from model.api.requests import ObjectList, list_, watch
 from model.api.selectors import matches, matches_fields, parse_fields, parse_labels
 from model.kernel.action import Action
 from model.kernel.component import Io
@@ -18,7 +18,7 @@ from model.kernel.property import Part, Property, leads_to, sometimes, step_rule
 from model.kernel.values import FrozenMap
 from model.kernel.world import UP, World
 from properties.reading import KV, REGISTRY
-from reference_impl.lib.informer import Change, Informer, Reflector
+from reference_impl.lib.informer import LISTING, Change, Informer, Reflector, is_gone
 
 CACHES = (Part("controllers/*", "caches"), Part("scheduler"), Part("kubelet/*", "informer"),
           Part("kube-proxy/*"))
@@ -124,6 +124,7 @@ PROPERTIES: tuple[Property, ...] = (
 # ---- seeded bugs -------------------------------------------------------------------------------
 
 _REPLACE = Reflector._replace
+_REFUSED = Reflector._refused
 
 
 def overlooks_what_vanished(self: Reflector, informer: Informer, page: ObjectList,
@@ -140,7 +141,21 @@ def resumes_too_early(self: Reflector, informer: Informer, io: Io) -> Informer:
     return informer
 
 
+def lists_its_own_version_in_pages(self: Reflector, informer: Informer, status: Any,
+                                   io: Io) -> Informer:
+    """With a limit a list is read from the store at exactly the version that it names."""
+    if not is_gone(status):
+        return _REFUSED(self, informer, status, io)
+    options = self.options._replace(resource_version=informer.resource_version, limit=500)
+    io.request(self.server, self.lane, list_(self.resource, self.namespace, options))
+    return informer._replace(phase=LISTING)
+
+
 MUTANTS = (
+    Mutant("list-limit-with-rv-treated-exact", "list-limit-with-rv-treated-exact",
+           "informers_agree_with_the_server",
+           (("reference_impl.lib.informer:Reflector._refused", lists_its_own_version_in_pages),),
+           scenario="recreated-pod", faults="crash"),
     Mutant("resume-from-an-older-version",
            "a watch that was cut is resumed before the last event that was seen",
            "a_cache_never_goes_back",
