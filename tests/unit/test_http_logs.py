@@ -69,6 +69,8 @@ def test_a_container_writes_when_it_begins_and_each_ten_seconds() -> None:
     stamped = machines.read("web", timestamps="true", tailLines="1").split()[0]
     assert stamped.startswith(b"2016-07-01T00:00:")
     assert stamped.endswith(b"000000Z")
+    begun = machines.read("web", timestamps="true").split()[0].decode()
+    assert machines.read("web", sinceTime=begun) == machines.read("web")
     assert machines.read("web", sinceTime="2017-01-01T00:00:00Z") == b""
     assert isinstance(machines.read("web", follow="true"), logs.Following)
 
@@ -91,10 +93,15 @@ def test_the_previous_instance_and_the_wait_for_the_next() -> None:
     first = (b"web/c0: instance 0 begins\nweb/c0: has run for 10 s\n"
              b"web/c0: ends with exit code 3\n")
     assert machines.read("web", previous="true") == first
-    assert machines.read("web").startswith(b"web/c0: instance 1 begins\n")
+    assert machines.read("web") == b"web/c0: instance 1 begins\n"
     machines.later(14)
     assert machines.read("web").endswith(b"web/c0: ends with exit code 3\n")
     assert machines.read("web", follow="1") == machines.read("web")
+    machines.tell(put("once", policy="Never", exit="c0=0*1@5"))
+    machines.later(6)
+    assert machines.read("once") == (b"once/c0: instance 0 begins\n"
+                                     b"once/c0: ends with exit code 0\n")
+    assert told(machines.read("once", previous="true"))[0] == 400
 
 
 def test_who_waits_has_no_log() -> None:
