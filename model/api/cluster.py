@@ -58,6 +58,12 @@ class Secret(NamedTuple):
     rest: bytes = b""
 
 
+CERTIFICATE = ("-----BEGIN CERTIFICATE-----\ndGhlIGNlcnRpZmljYXRlIG9mIHRoZSBjbHVzdGVy\n"
+               "-----END CERTIFICATE-----\n")
+"""The certificate of a cluster that was given none: in the form of one, and inside it just says
+what it is."""
+
+
 class ConfigMap(NamedTuple):
     kind: str = "ConfigMap"
     metadata: Metadata = EMPTY_METADATA

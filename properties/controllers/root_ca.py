@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.api.cluster import CERTIFICATE
 from model.controllers.root_ca import SPEC
 from model.kernel.action import Action
 from model.kernel.mutant import Mutant
@@ -17,7 +18,7 @@ from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import World
 from properties.reading import KV, objects, stored
-from reference_impl.controllers.root_ca import CERTIFICATE, MAPS, NAMESPACES, RootCa, State
+from reference_impl.controllers.root_ca import MAPS, NAMESPACES, RootCa, State
 from reference_impl.lib.informer import Change
 
 NAME = "controllers/root-ca"

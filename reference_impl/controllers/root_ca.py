@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.api.cluster import CERTIFICATE
 from model.api.metadata import Metadata
 from model.api.objects import ConfigMap, Namespace
 from model.api.requests import Reply, create, update
@@ -26,9 +27,6 @@ DESCRIPTION = ("kubernetes.io/description", (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
     "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
     "guaranteed across distributions of Kubernetes clusters."))
-CERTIFICATE = ("-----BEGIN CERTIFICATE-----\ndGhlIGNlcnRpZmljYXRlIG9mIHRoZSBjbHVzdGVy\n"
-               "-----END CERTIFICATE-----\n")
-"""In the form of a certificate; inside it just says what it is."""
 SETTLED = (403, 404)
 """Ending or gone: nothing is left to do."""
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.api.cluster import CERTIFICATE
 from model.api.objects import (
+    ConfigMap,
     EndpointAddress,
     EndpointConditions,
     EndpointPort,
@@ -65,6 +67,7 @@ def objects(seed: int, now: int, limits: Limits,
     if advertised:
         made.append(("endpoints", "default/kubernetes", _own_endpoints(seed, now, advertised)))
         made.append(("endpointslices", "default/kubernetes", _own_slice(seed, now, advertised)))
+        made.extend(_own_config_maps(seed, now))
     made.append((allocators.RANGES, allocators.ADDRESSES, RangeAllocation(
         used=FrozenMap([(address, 1)]))))
     made.append((allocators.RANGES, allocators.PORTS, RangeAllocation()))
@@ -90,6 +93,15 @@ def _own_service(seed: int, now: int, address: str) -> Service:
         internal_traffic_policy="Cluster", ip_families=("IPv4",), ip_family_policy="SingleStack")
     return Service("Service", _metadata(seed, now, "services", "kubernetes", labels, "default"),
                    spec, ServiceStatus(LoadBalancerStatus()))
+
+def _own_config_maps(seed: int, now: int) -> list[tuple[str, str, ConfigMap]]:
+    """What the server tells others in the namespace kube-system: who signs the certificates of
+    clients, for servers that extend it, and since when it marks Secrets that are used as tokens."""
+    told = {"extension-apiserver-authentication": ("client-ca-file", CERTIFICATE),
+            "kube-apiserver-legacy-service-account-token-tracking": ("since", timestamp(now)[:10])}
+    return [("configmaps", f"kube-system/{name}", ConfigMap(
+        "ConfigMap", _metadata(seed, now, "configmaps", name, None, "kube-system"), (pair,)))
+        for name, pair in told.items()]
 
 _OWN_PORT = EndpointPort("https", 6443, "TCP")
 
