@@ -19,6 +19,7 @@ from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, each, sometimes, step_rule
 from model.kernel.world import World
 from properties.apiserver.component import carried_out
+from properties.reading import objects
 from reference_impl.apiserver import storage
 
 NAME = "apiserver"
@@ -244,8 +245,8 @@ def an_apply_is_refused_for_a_conflict(world: World) -> bool:
 @sometimes(reads=(KV,), why="else nobody could take anything from anybody")
 def two_managers_own_parts_of_an_object(world: World) -> bool:
     """The data of one ConfigMap is shared."""
-    return any(len(owners(thaw(entry.value))) > 1 for key, entry in world["etcd"].kv.items()
-               if key.startswith("/registry/configmaps/") and entry.value.metadata.rest)
+    return any(len(owners(thaw(each))) > 1 for each in objects(world, "configmaps")
+               if each.metadata.rest)
 
 
 PROPERTIES: tuple[Property, ...] = (
