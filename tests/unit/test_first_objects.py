@@ -28,6 +28,18 @@ def test_a_server_with_an_address_says_who_signs_and_since_when_it_marks_tokens(
     assert since == {"since": "2016-07-01"}
 
 
+def test_a_server_with_an_address_has_a_lease_that_names_it() -> None:
+    """The name is the hash of the host, the holder the name and a unique id."""
+    made = dict(bootstrap.objects(0, 0, LIMITS, "192.168.1.1"))
+    (key,) = (key for key in made if "/leases/" in key)
+    name = key.rpartition("/")[2]
+    assert key.startswith("/registry/leases/kube-system/apiserver-")
+    assert len(name) == len("apiserver-") + 26
+    assert made[key].metadata.name == name
+    assert made[key].spec.holder_identity.startswith(f"{name}_")
+    assert made[key].spec.renew_time == "2016-07-01T00:00:00.000000Z"
+
+
 def test_worlds_without_an_address_stay_small() -> None:
     """Nobody reads these there."""
     assert config_maps("") == {}

@@ -7,6 +7,8 @@ The roles stand in `default_roles`.
 
 from __future__ import annotations
 
+from base64 import b32encode
+from hashlib import sha256
 from typing import Any
 
 from model.api.cluster import CERTIFICATE
@@ -18,6 +20,8 @@ from model.api.objects import (
     Endpoints,
     EndpointSlice,
     EndpointSubset,
+    Lease,
+    LeaseSpec,
     LoadBalancerStatus,
     Metadata,
     Namespace,
@@ -29,6 +33,7 @@ from model.api.objects import (
     ServiceSpec,
     ServiceStatus,
     SliceEndpoint,
+    micro_timestamp,
     timestamp,
     with_metadata,
 )
@@ -40,6 +45,7 @@ from reference_impl.apiserver.registry.names import entropy, uid_from
 from reference_impl.apiserver.storage import storage_key
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+HOST = "control-plane"
 _PRIORITIES = (("system-cluster-critical", 2000000000), ("system-node-critical", 2000001000))
 
 def objects(seed: int, now: int, limits: Limits,
@@ -68,6 +74,7 @@ def objects(seed: int, now: int, limits: Limits,
         made.append(("endpoints", "default/kubernetes", _own_endpoints(seed, now, advertised)))
         made.append(("endpointslices", "default/kubernetes", _own_slice(seed, now, advertised)))
         made.extend(_own_config_maps(seed, now))
+        made.append(_own_lease(seed, now))
     made.append((allocators.RANGES, allocators.ADDRESSES, RangeAllocation(
         used=FrozenMap([(address, 1)]))))
     made.append((allocators.RANGES, allocators.PORTS, RangeAllocation()))
@@ -102,6 +109,19 @@ def _own_config_maps(seed: int, now: int) -> list[tuple[str, str, ConfigMap]]:
     return [("configmaps", f"kube-system/{name}", ConfigMap(
         "ConfigMap", _metadata(seed, now, "configmaps", name, None, "kube-system"), (pair,)))
         for name, pair in told.items()]
+
+def _own_lease(seed: int, now: int) -> tuple[str, str, Lease]:
+    """The identity of the server as a lease, named by a hash of its host (KEP-1965). Kubernetes
+    renews it every ten seconds and lets it end an hour later; here it stays as it is, for there
+    is no second server that would look."""
+    digest = sha256(HOST.encode()).digest()[:16]
+    name = f"apiserver-{b32encode(digest).decode().rstrip('=').lower()}"
+    labels = (("apiserver.kubernetes.io/identity", "kube-apiserver"),
+              ("kubernetes.io/hostname", HOST))
+    metadata = _metadata(seed, now, "leases", name, labels, "kube-system")
+    holder = f"{name}_{uid_from(entropy(seed, 0, 0, f'holder/{name}'))}"
+    return "leases", f"kube-system/{name}", Lease("Lease", metadata, LeaseSpec(
+        holder, 3600, None, micro_timestamp(now)))
 
 _OWN_PORT = EndpointPort("https", 6443, "TCP")
 
