@@ -12,7 +12,7 @@ from model.api.requests import Reply, Request, Status, WatchEvent
 from model.api.storage import Delete, Event, KeyValue, Range, Txn, WatchReply
 from model.apiserver.component import SPEC
 from model.kernel.action import Action
-from model.kernel.component import CUT, Io
+from model.kernel.component import CUT, Io, Message
 from model.kernel.mutant import Mutant
 from model.kernel.property import Part, Property, each, leads_to, sometimes, step_rule
 from model.kernel.refine import refinement
@@ -21,6 +21,7 @@ from model.kernel.system import Transition
 from model.kernel.values import EMPTY, FrozenMap
 from model.kernel.world import UP, World
 from reference_impl.apiserver import storage
+from reference_impl.apiserver.component import ApiServer
 from reference_impl.apiserver.registry import allocators, repair, transforms
 from reference_impl.apiserver.registry.allocators import RangeAllocation
 from reference_impl.apiserver.registry.deletion import LAST, REMOVE
@@ -250,7 +251,7 @@ def _watch_events(step: Transition) -> str | None:
     if message.source == "etcd":
         if type(message.body) is WatchReply:
             return _fresh_events(step, message.body)
-        return None
+        return _relisted(step) if message.lane == "cache" else None
     if type(message.body) is Request and message.body.verb == "watch":
         return _resumed(step, message.source, message.lane, message.body)
     return None
@@ -286,6 +287,22 @@ def _resumed(step: Transition, client: str, lane: str, request: Request) -> str 
     if missed:
         return (f"{client} resumed {request.resource} from {version} and never hears of the "
                 f"changes at {', '.join(map(str, missed))}")
+    return None
+
+
+def _relisted(step: Transition) -> str | None:
+    """A watch that stays open while the cache is filled anew has been told what came between."""
+    old: State = step.before[NAME]
+    new: State = step.after[NAME]
+    if new.listed_at == old.listed_at:
+        return None
+    for (client, lane), watcher in new.watchers.items():
+        was, now = (each.cache.get(watcher.resource, EMPTY) for each in (old, new))
+        missed = [key for key, *_ in was.diff(now)
+                  if not watcher.namespace or key.startswith(f"{watcher.namespace}/")]
+        if missed and not (watcher.labels or watcher.fields):
+            return (f"{client} watches {watcher.resource} on {lane} while the cache is listed "
+                    f"anew, and never hears of what has become of {', '.join(missed)}")
     return None
 
 
@@ -596,9 +613,37 @@ def _released_with_the_refusal(self: Store, local: State, lane: str, pending: Pe
     return _honest_fail(self, local, lane, pending, status, io)
 
 
+_honest_receive = ApiServer.receive
+_honest_listed = storage.listed
+
+
+def _admits_while_it_lists(self: ApiServer, local: State, message: Message, io: Io) -> State:
+    """Watches end when the stream from etcd does, not at the list that follows; and one that
+    arrives between the two has passed the check of readiness."""
+    body = message.body
+    if message.source == "etcd" and type(body) is WatchReply and body.cancelled:
+        for channel in local.watchers:
+            io.reply(*channel, CUT)
+        local = local._replace(watchers=EMPTY, listeners=EMPTY, node_listeners=EMPTY)
+    elif type(body) is Request and body.verb == "watch" and local.revision and not local.ready:
+        return _honest_receive(self, local._replace(ready=True), message, io)._replace(ready=False)
+    return _honest_receive(self, local, message, io)
+
+
+def _listed_under_open_watches(local: State, revision: int, kvs: tuple[KeyValue, ...],
+                               io: Io) -> State:
+    none = local._replace(watchers=EMPTY)
+    return _honest_listed(none, revision, kvs, io)._replace(
+        watchers=local.watchers, listeners=local.listeners, node_listeners=local.node_listeners)
+
+
 KEPT = "kept-service"
 
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant("watch-cache-reinit-race", "watch-cache-reinit-race", WATCHES.name,
+           (("reference_impl.apiserver.component:ApiServer.receive", _admits_while_it_lists),
+            (f"{_STORAGE}:listed", _listed_under_open_watches)),
+           scenario="restored-store", faults="crash"),
     Mutant("delete_does_not_compare_versions", "delete-ignores-finalizer-added-concurrently",
            _SPEC, ((f"{_STORAGE}:removing", _removing_whatever_is_there),)),
     Mutant("update_does_not_compare_versions", "unconditional-update-lost-write",
