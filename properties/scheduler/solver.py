@@ -306,7 +306,7 @@ class Counted:
         from ortools.sat.python import cp_model
 
         self.problem = problem
-        self.library = cp_model
+        self.cp_model = cp_model
         self.model: Any = cp_model.CpModel()
         self.count: dict[tuple[int, int], Any] = {}
         self._there: dict[tuple[tuple[int, ...], tuple[int, ...]], Any] = {}
@@ -402,7 +402,7 @@ class Counted:
                     self.model.add_bool_or(*company, ~self._some(circle.kinds, members))
 
     def _run(self, seconds: float) -> tuple[Any, Any]:
-        solver = self.library.CpSolver()
+        solver = self.cp_model.CpSolver()
         solver.parameters.max_time_in_seconds = seconds
         solver.parameters.num_workers = 1
         return solver, solver.solve(self.model)
@@ -411,7 +411,7 @@ class Counted:
         """The nodes of the best answer found (None: none), and a number that no answer beats."""
         self.model.minimize(sum(self.used))
         solver, status = self._run(seconds)
-        if status not in (self.library.OPTIMAL, self.library.FEASIBLE):
+        if status not in (self.cp_model.OPTIMAL, self.cp_model.FEASIBLE):
             return None, 0
         used = frozenset(at for at, each in enumerate(self.used) if solver.value(each))
         return used, -int(-solver.best_objective_bound // 1)
@@ -419,9 +419,9 @@ class Counted:
     def solve(self, seconds: float) -> Found:
         """The answer of CP-SAT on one core."""
         solver, status = self._run(seconds)
-        if status == self.library.INFEASIBLE:
+        if status == self.cp_model.INFEASIBLE:
             return Found(False, engine="cp-sat")
-        if status not in (self.library.OPTIMAL, self.library.FEASIBLE):
+        if status not in (self.cp_model.OPTIMAL, self.cp_model.FEASIBLE):
             return Found(None, engine="cp-sat")
         answer: Answer = {}
         for at, kind in enumerate(self.problem.kinds):
